@@ -270,15 +270,123 @@ impl Purpose {
 mod tests {
     use super::*;
 
+    const KIB: usize = 1024;
+    /// A payload of this length leaves a buffer that is pooled.
+    const LARGE: usize = 256 * KIB;
+
+    fn chunk(len: usize) -> Bytes {
+        vec![7; len].into()
+    }
+
+    /// A payload of this length arrives in one chunk.
+    fn arrive(assembly: &mut Assembly, id: TransferId, len: usize) {
+        assembly.begin(id, len as u64, Purpose::Call(id)).unwrap();
+        assert_eq!(assembly.handle_chunk(id, &chunk(len)), Ok(Some((Purpose::Call(id), chunk(len)))));
+    }
+
     #[test]
     fn a_transfer_may_wait_for_just_as_many_bytes_of_others_as_is_said() {
         let mut assembly = Assembly::default();
         for id in [1, 2] {
             assembly.begin(id, 100_000, Purpose::Discard).unwrap();
         }
-        let chunk = Bytes::from(vec![0; 20_000]);
-        assert_eq!(assembly.handle_chunk(2, &chunk), Ok(None));
+        assert_eq!(assembly.handle_chunk(2, &chunk(20_000)), Ok(None));
         assert!(!assembly.is_stalled(20_000, None));
         assert!(assembly.is_stalled(19_999, None));
+    }
+
+    #[test]
+    fn sixteen_kib_a_period_are_enough_and_one_byte_less_is_not() {
+        let mut assembly = Assembly::default();
+        assembly.begin(1, 100_000, Purpose::Discard).unwrap();
+        for (len, is_stalled) in [(16 * KIB, false), (16 * KIB - 1, true), (16 * KIB, false)] {
+            assembly.begin_period();
+            assembly.handle_chunk(1, &chunk(len)).unwrap();
+            assert_eq!(assembly.is_stalled(usize::MAX, None), is_stalled, "{len} bytes");
+        }
+        assert_eq!(assembly.received(), 48 * 1024 - 1, "since the beginning");
+    }
+
+    /// The chunk may be in the packet that is arriving, which may take a period for each 16 KiB.
+    #[test]
+    fn a_packet_under_way_excuses_a_period_for_each_16_kib_of_it() {
+        let mut assembly = Assembly::default();
+        assembly.begin(1, 100_000, Purpose::Discard).unwrap();
+        for (period, is_stalled) in [(1, false), (2, false), (3, true), (4, true)] {
+            assert_eq!(assembly.is_stalled(usize::MAX, Some(48 * KIB - 1)), is_stalled, "period {period}");
+        }
+        assembly.handle_chunk(1, &chunk(16 * KIB)).unwrap();
+        assert!(!assembly.is_stalled(usize::MAX, Some(48 * KIB - 1)));
+        assembly.begin_period();
+        assert!(!assembly.is_stalled(usize::MAX, Some(48 * KIB - 1)), "the periods are counted anew");
+    }
+
+    #[test]
+    fn a_discarded_transfer_keeps_no_byte() {
+        let mut assembly = Assembly::default();
+        assembly.begin(1, 100_000, Purpose::Item(1)).unwrap();
+        assembly.handle_chunk(1, &chunk(40_000)).unwrap();
+        assert_eq!((assembly.bytes(), assembly.held()), (40_000, 0), "items are counted with their stream");
+        assembly.discard(1, Purpose::DiscardItem(1));
+        assert_eq!((assembly.bytes(), assembly.held()), (0, MIN_TRANSFER), "what has come is dropped");
+        assembly.handle_chunk(1, &chunk(40_000)).unwrap();
+        assert_eq!(assembly.bytes(), 0, "what comes is dropped too");
+        let end = assembly.handle_chunk(1, &chunk(20_000));
+        assert_eq!(end, Ok(Some((Purpose::DiscardItem(1), Bytes::new()))));
+        assert_eq!((assembly.len(), assembly.held()), (0, 0));
+    }
+
+    /// An announcement alone costs nothing, few bytes are copied again, and nothing is beyond the announced length.
+    #[test]
+    fn a_buffer_quadruples_up_to_the_announced_length() {
+        let (mut assembly, total) = (Assembly::default(), 3 * 1024 * KIB);
+        assembly.begin(1, total as u64, Purpose::Call(1)).unwrap();
+        let mut sizes = vec![assembly.arriving[&1].buffer.capacity()];
+        for _ in 1..total / (16 * KIB) {
+            assert_eq!(assembly.handle_chunk(1, &chunk(16 * KIB)), Ok(None));
+            sizes.push(assembly.arriving[&1].buffer.capacity());
+        }
+        sizes.dedup();
+        assert_eq!(sizes, [0, 64 * KIB, 256 * KIB, 1024 * KIB, total]);
+    }
+
+    #[test]
+    fn buffers_of_large_payloads_are_pooled_for_two_periods() {
+        let mut assembly = Assembly::default();
+        assert!(!assembly.has_pooled_buffers(), "nothing has come");
+        arrive(&mut assembly, 1, LARGE);
+        assert!(assembly.has_pooled_buffers());
+        assert_eq!((assembly.pooled_bytes(), assembly.held()), (LARGE, LARGE));
+        assembly.age_buffer_pool();
+        assert!(assembly.has_pooled_buffers(), "it was used in the period that is over");
+        assembly.age_buffer_pool();
+        assert!(!assembly.has_pooled_buffers());
+        arrive(&mut assembly, 2, LARGE);
+        assembly.clear_buffer_pool();
+        assert!(!assembly.has_pooled_buffers());
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_session_that_is_over() {
+        let mut assembly = Assembly::default();
+        arrive(&mut assembly, 1, LARGE);
+        assembly.begin(2, 100_000, Purpose::Discard).unwrap();
+        assert!(!assembly.has_room(1, 1));
+        assembly.clear();
+        assert_eq!((assembly.len(), assembly.held(), assembly.has_room(1, 1)), (0, 0, true));
+    }
+
+    #[test]
+    fn a_table_of_many_transfers_becomes_small_again() {
+        let mut assembly = Assembly::default();
+        for id in 1..=1000 {
+            assembly.begin(id, 1, Purpose::Discard).unwrap();
+        }
+        for id in 1..=1000 {
+            assert_eq!(assembly.handle_abort(id), Ok(Purpose::Discard));
+        }
+        assert!(assembly.arriving.capacity() >= 1000);
+        assembly.trim();
+        assert_eq!(assembly.arriving.capacity(), 0);
     }
 }
