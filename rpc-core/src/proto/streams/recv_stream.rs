@@ -35,6 +35,9 @@
 //! - The producer is never told of more items than have been read or dropped.
 //! - At most [`MAX_UNACKNOWLEDGED`] grants wait for their acknowledgement.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::VecDeque, mem, task::Waker};
 
 use bytes::{Bytes, BytesMut};

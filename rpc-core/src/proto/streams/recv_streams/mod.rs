@@ -1,6 +1,8 @@
 //! The streams that are read here: items that wait for their readers, and the credit that the producers have.
 
 mod credit;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::VecDeque, mem, task::Waker};
 

@@ -2,6 +2,8 @@
 //! producer calls to claim credit and to queue items (`poll`, `claim_long`, `push`, `idle`, `watch`) is in `producers`.
 
 mod producers;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::VecDeque, mem, task::Waker};
 
