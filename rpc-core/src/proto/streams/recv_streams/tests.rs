@@ -1,10 +1,12 @@
 //! Tests of the table of streams that are read here.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Wake,
 };
-use std::task::Wake;
 
 use super::{
     super::{Credit, ITEM},
@@ -154,7 +156,7 @@ fn streams_are_open_until_their_producers_finish() {
     assert_eq!(streams.len(), 3, "their readers have not seen the end");
 }
 
-/// Nobody will read a stream whose call was not complete when the session ended.
+/// A stream has no reader if its call was not complete when the session ended.
 #[test]
 fn nothing_is_left_at_the_end_of_a_stream_that_was_not_handed_over() {
     let mut streams = open([]);
