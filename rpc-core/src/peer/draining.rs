@@ -4,11 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::task::yield_now;
 
-use super::{
-    clock::now,
-    session::Session,
-    shared::{Life, SessionShared},
-};
+use super::{clock::now, life::Life, session::Session, shared::SessionShared};
 use crate::proto::Connection;
 
 /// What a drain tells the other side.

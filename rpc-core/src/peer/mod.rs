@@ -16,6 +16,7 @@ mod encoded;
 mod handle;
 mod info;
 mod intercept;
+mod life;
 mod observer;
 mod options;
 mod output;
@@ -54,6 +55,7 @@ pub use info::{ConnectionInfo, TlsInfo};
 pub(crate) use info::{Facts, NextFacts};
 pub use intercept::{CallInfo, ChainLink, Direction, Interceptor, Next, Reply};
 pub(crate) use intercept::{End, run as run_interceptors};
+pub(crate) use life::Life;
 pub use observer::{CallOutcome, CallSummary, Observer, RefusedCall};
 pub(crate) use observer::{ObservedCalls, Observers};
 pub use options::CallOptions;
@@ -64,7 +66,7 @@ pub(crate) use queued_call::{Policy, QueuedCalls};
 pub(crate) use sending::FRAME as CALL_FRAME;
 pub use session::{Session, SessionState, Stats};
 pub use session_id::{ParseSessionIdError, SessionId};
-pub(crate) use shared::{Life, SessionShared};
+pub(crate) use shared::SessionShared;
 pub(crate) use slow::watch_poll;
 pub use streams::{
     Binary, Closed, IntoStreaming, LaidValue, NoFault, StreamOutcome, StreamSender, StreamSummary, StreamWriter,

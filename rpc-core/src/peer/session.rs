@@ -5,9 +5,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use super::{
     closing::Closing,
     info::ConnectionInfo,
+    life::Life,
     principal::{Identity, Principal},
     session_id::SessionId,
-    shared::{Life, SessionShared},
+    shared::SessionShared,
     watchdog::polled_for,
 };
 use crate::{
@@ -245,7 +246,7 @@ impl Session {
 
     /// How far the session has come.
     pub fn state(&self) -> SessionState {
-        if matches!(&*self.shared.life.borrow(), Life::Over(_)) {
+        if self.shared.is_over() {
             return SessionState::Closed;
         }
         self.shared.look(|connection| {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{session::Session, shared::Life};
+use super::{life::Life, session::Session};
 use crate::{
     error::ConnectionError,
     proto::{Connection, Kept},

@@ -9,12 +9,13 @@ use std::{
     task::Waker,
 };
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use super::{
     driver_waker::DriverWaker,
     info::Facts,
     intercept::Interceptor,
+    life::{Life, LifeCell},
     session_id::SessionId,
     watchdog::{self, Polled},
 };
@@ -26,33 +27,6 @@ use crate::{
     session::Transport,
     wire::{DeferredDrops, PeerLimits},
 };
-
-/// The stage of a session, for tasks that wait for a stage.
-#[derive(Clone, Debug)]
-pub(crate) enum Life {
-    Connecting,
-    Open,
-    /// One side has begun to shut down.
-    Draining {
-        /// False if this side drains, and serves nothing any more.
-        serving: bool,
-    },
-    /// The end has come, and the link is being closed.
-    Closing(ConnectionError),
-    Over(ConnectionError),
-}
-
-impl Life {
-    fn stage(&self) -> u8 {
-        match self {
-            Self::Connecting => 0,
-            Self::Open => 1,
-            Self::Draining { .. } => 2,
-            Self::Closing(_) => 3,
-            Self::Over(_) => 4,
-        }
-    }
-}
 
 /// The shared part of a session.
 pub(crate) struct SessionShared {
@@ -74,7 +48,7 @@ pub(crate) struct SessionShared {
     chunk: AtomicUsize,
     /// Whether the last call that began found a permit at once.
     fast_path: AtomicBool,
-    pub(crate) life: watch::Sender<Life>,
+    life: LifeCell,
     /// The session has no link. Who waits for a change of `life` is told of a change.
     is_detached: AtomicBool,
     /// The number of the link of which was last told. Changed under the lock.
@@ -127,7 +101,7 @@ impl SessionShared {
             limits: OnceLock::new(),
             chunk: AtomicUsize::new(config.chunk()),
             fast_path: AtomicBool::new(true),
-            life: watch::Sender::new(Life::Connecting),
+            life: LifeCell::new(Life::Connecting),
             handlers: AtomicUsize::new(0),
             producers: AtomicUsize::new(0),
             keepers: AtomicUsize::new(0),
@@ -286,12 +260,15 @@ impl SessionShared {
         }
         // No link follows.
         self.link_changes.fetch_add(1, Ordering::Release);
-        self.life.send_replace(Life::Over(error));
+        self.life.change(|life| {
+            *life = Life::Over(error);
+            true
+        });
     }
 
     /// Records that the session has reached `stage`, unless it has reached a later stage already.
     pub(crate) fn live(&self, stage: Life) {
-        self.life.send_if_modified(|life| {
+        self.life.change(|life| {
             let further = stage.stage() > life.stage();
             if further {
                 *life = stage;
@@ -340,13 +317,13 @@ impl SessionShared {
             has_changed
         });
         if has_changed {
-            self.life.send_if_modified(|_| true);
+            self.life.change(|_| true);
         }
     }
 
     /// Records whether something is served here while this side drains.
     pub(crate) fn set_serving(&self, now: bool) {
-        self.life.send_if_modified(|life| match life {
+        self.life.change(|life| match life {
             Life::Draining { serving } => std::mem::replace(serving, now) != now,
             _ => false,
         });
@@ -354,9 +331,12 @@ impl SessionShared {
 
     /// Waits until the session's stage satisfies `reached`.
     pub(crate) async fn reach(&self, reached: impl FnMut(&Life) -> bool) -> Life {
-        let mut life = self.life.subscribe();
-        // The sender lives in `self`, so the wait cannot fail.
-        life.wait_for(reached).await.map_or_else(|_| Life::Over(ConnectionError::ClosedLocally), |life| life.clone())
+        self.life.reach(reached).await
+    }
+
+    /// Whether the session is over.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(*self.life.get(), Life::Over(_))
     }
 
     /// Waits for the end, and returns its reason.

@@ -1,49 +1,12 @@
 //! What sessions keep to be resumed is a cache: when all of them together keep too much, some forget it.
 
-use std::{
-    cmp::Reverse,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{cmp::Reverse, sync::atomic::Ordering, time::Duration};
 
 use rpc_core::{__server::Kept, MemoryPool, Session, logging::LogLimit};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{ServerSessions, Sessions};
-
-/// What a session has been asked to forget. What it has not forgotten at its end is gone with it.
-pub(super) struct Asked<'a> {
-    shared: &'a Arc<ServerSessions>,
-    session: &'a Session,
-}
-
-impl<'a> Asked<'a> {
-    pub(super) fn new(shared: &'a Arc<ServerSessions>, session: &'a Session) -> Self {
-        Self { shared, session }
-    }
-
-    /// Lets the session forget what it keeps, if it has been asked to. This is for the session's own task: to free much
-    /// takes time, and to end a session that has no link takes more.
-    #[inline]
-    pub(super) fn forget(&self) {
-        if self.session.is_asked_to_forget() {
-            self.session.forget();
-            self.is_gone(false);
-        }
-    }
-
-    fn is_gone(&self, has_ended: bool) {
-        let asked = self.session.take_asked_to_forget(has_ended);
-        self.shared.to_forget.fetch_sub(asked, Ordering::Release);
-    }
-}
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        self.is_gone(true);
-    }
-}
+use super::Sessions;
 
 /// A session that keeps something.
 #[derive(Debug)]
@@ -137,7 +100,10 @@ fn report(with_link: usize, without: usize, max: usize) {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, sync::atomic::AtomicUsize};
+    use std::{
+        future::poll_fn,
+        sync::{Arc, atomic::AtomicUsize},
+    };
 
     use futures::{FutureExt, future::BoxFuture};
     use rpc_core::{
@@ -186,7 +152,7 @@ mod tests {
             let place = Caps::new(1, 1).enter(None).unwrap();
             let mut entry = sessions.enter(Arc::new(place), Kind::Newcomer(None)).unwrap();
             entry.begun(&session);
-            let (sessions, known, pools) = (sessions.clone(), session.clone(), pools.map(Clone::clone));
+            let (known, pools) = (session.clone(), pools.map(Clone::clone));
             let (asks, mut driver) = (Arc::<AtomicUsize>::default(), Box::new(driver));
             let (asking, asked) = (asks.clone(), session.clone());
             let driver = poll_fn(move |cx| {
@@ -196,10 +162,7 @@ mod tests {
                 }
                 driver.poll_unpin(cx)
             });
-            let task = async move {
-                let [memory, replay] = &pools;
-                sessions.run(&known, driver, &entry, [memory, replay]).await;
-            };
+            let task = sessions.run(known, driver, entry, pools);
             let mut this = Self { session, task: task.boxed(), client, asks };
             this.poll();
             this.client.start_send(packet(first, &[])).unwrap();

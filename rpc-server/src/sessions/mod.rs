@@ -32,6 +32,7 @@ use tracing::{debug, info};
 
 pub use changes::{SessionChange, SessionChanges};
 pub(crate) use entry::{Entry, Kind};
+pub(crate) use run::Run;
 use state::{Entered, Phase, State};
 
 use crate::{caps::Place, groups::Groups};

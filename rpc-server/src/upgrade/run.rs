@@ -1,11 +1,16 @@
 //! From the answered upgrade to a session, and the session's task.
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use hyper::upgrade::OnUpgrade;
 use rpc_core::{
-    ConnectionError, ConnectionInfo, Session, SessionState, Status,
+    ConnectionError, ConnectionInfo, SessionState, Status,
     session::{Driver, Handshake, ResumeOutcome, WebSocket},
     text::excerpt_of,
 };
@@ -16,7 +21,11 @@ use tokio::{
 use tracing::debug;
 
 use super::bare::{Bare, take_over};
-use crate::{auth::AuthError, sessions::Entry, shared::ServerShared};
+use crate::{
+    auth::AuthError,
+    sessions::{Entry, Run},
+    shared::ServerShared,
+};
 
 /// Takes the connection over from the HTTP server, waits for the client's Hello, and hands the link to a session.
 /// `is_decided` says whether the client may come in without a look at its Hello.
@@ -108,18 +117,32 @@ async fn greet<IO>(
     let (session, driver) = handshake.accept(&shared.hosting, info);
     entry.begun(&session);
     shared.resumable.insert(&session);
-    tokio::spawn(serve(shared, session, Box::new(driver), entry));
-}
-
-/// A session's task. The entry goes last: by then the end of the session has been recorded.
-async fn serve(shared: Arc<ServerShared>, session: Session, driver: Box<Driver>, entry: Entry) {
-    let (id, peer) = (session.id(), session.peer_addr().map(tracing::field::display));
     // A client that does not host what the server needs has been refused by now.
     if session.state() == SessionState::Connecting {
-        debug!(session = %id, peer, "session begun");
+        debug!(session = %session.id(), peer, "session begun");
     }
-    shared.sessions.run(&session, driver, &entry, [&shared.memory, &shared.replay]).await;
-    shared.resumable.remove(&session);
-    let reason = session.closed().await;
-    debug!(session = %id, peer, "session closed: {}", excerpt_of(&reason));
+    let run = shared.sessions.run(session, Box::new(driver), entry, [shared.memory.clone(), shared.replay.clone()]);
+    tokio::spawn(SessionTask { run, shared });
+}
+
+/// A session's task. The session's entry is the last to go, with the task: by then the end of the session has been
+/// recorded.
+struct SessionTask {
+    run: Run<Box<Driver>>,
+    shared: Arc<ServerShared>,
+}
+
+impl Future for SessionTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.run.poll_unpin(cx));
+        let session = self.run.session();
+        self.shared.resumable.remove(session);
+        if let Some(reason) = session.closed().now_or_never() {
+            let peer = session.peer_addr().map(tracing::field::display);
+            debug!(session = %session.id(), peer, "session closed: {}", excerpt_of(&reason));
+        }
+        Poll::Ready(())
+    }
 }

@@ -89,7 +89,7 @@ impl Seat {
         let (sessions, resumable, served) = (server.sessions.clone(), server.resumable.clone(), session.clone());
         tokio::spawn(async move {
             let pool = || MemoryPool::new(usize::MAX);
-            sessions.run(&served, Box::new(driver), &entry, [&pool(), &pool()]).await;
+            sessions.run(served.clone(), Box::new(driver), entry, [pool(), pool()]).await;
             resumable.remove(&served);
         });
         timeout(SOON, client.established()).await.unwrap().unwrap();
