@@ -14,7 +14,7 @@ use crate::{
     proto::{
         Event, Newcomer, Welcomed,
         handshake::{hello, resumed},
-        link::Link,
+        link::{Link, LinkPlace},
         pings::PingBudget,
     },
     wire::{Hello, HostedContract, Resume},
@@ -59,7 +59,7 @@ impl Connection {
         }
         self.end(error, Flush::Nothing);
         self.end_bye();
-        self.link = Link::none(&self.config, now);
+        self.link = LinkPlace::none();
     }
 
     /// This side gives the link up, for this reason. A session that does not outlive its links ends.
@@ -105,7 +105,7 @@ impl Connection {
     }
 
     fn go_without(&mut self, now: Instant, error: ConnectionError) {
-        self.link = Link::none(&self.config, now);
+        self.link = LinkPlace::none();
         let patience = self.patience_without_link();
         if let Some(links) = self.resumption.granted_mut() {
             links.detach(now, error.clone());
@@ -275,7 +275,7 @@ impl Connection {
 
     /// Goes on over another link, at whose other end the packets up to `received` have been taken in.
     fn go_on(&mut self, now: Instant, link: Link, received: u64) {
-        self.link = link;
+        self.link = LinkPlace::new(link);
         self.link.open(&self.config, now);
         self.bound_bulk();
         self.sequence.note_taken_in(received);

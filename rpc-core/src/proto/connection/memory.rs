@@ -165,7 +165,9 @@ impl Connection {
         self.assembly.trim();
         self.trim_deadlines();
         self.output.trim();
-        self.link.trim();
+        if let Some(link) = self.link.get_mut() {
+            link.trim();
+        }
         if let Some(kept) = self.resumption.kept_mut() {
             kept.trim();
         }

@@ -53,7 +53,7 @@ use super::{
     Event, ServedKey,
     assembly::Assembly,
     handshake::only_frame,
-    link::Link,
+    link::LinkPlace,
     memory_pool::{MemoryPool, Share},
     negotiated::Negotiated,
     outbox::Outbox,
@@ -109,7 +109,7 @@ pub struct Connection {
     /// What this end has said of the streams among the arguments of its methods: see [`HostedContract::windows`].
     windows: Vec<(u32, u32)>,
     /// What ends with the transport. All other fields belong to the session.
-    link: Link,
+    link: LinkPlace,
     sequence: Sequence,
     /// Frames, transfers and streams that wait to be sent.
     outbox: Outbox,

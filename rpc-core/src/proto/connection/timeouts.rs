@@ -19,7 +19,7 @@ const TRIM_PERIOD: Duration = Duration::from_secs(5);
 impl Connection {
     /// Time has passed. Call it when [`Self::poll_timeout`] has come, and before [`Self::poll_transmit`].
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(timer) = self.link.timers.pop_due(now) {
+        while let Some(timer) = self.link.get_mut().and_then(|link| link.timers.pop_due(now)) {
             self.handle_link_timer(now, timer);
         }
         while let Some(timer) = self.schedule.timers.pop_due(now) {

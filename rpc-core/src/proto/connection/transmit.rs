@@ -39,13 +39,13 @@ impl Connection {
     /// call that was served here. (The permit of a call that was made here returns with its completion.) After the end
     /// it still gives packets, until all frames that may go have gone.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
-        let handshake = self.link.write_handshake();
-        if handshake.is_some() || self.life.phase == Phase::Handshake {
-            return handshake;
-        }
         if self.resumption.is_detached() {
             self.rest(now);
             return None;
+        }
+        let handshake = self.link.write_handshake();
+        if handshake.is_some() || self.life.phase == Phase::Handshake {
+            return handshake;
         }
         let unsequenced = self.link.write_unsequenced(self.sequence.received());
         if unsequenced.is_some() {
@@ -170,7 +170,8 @@ impl Connection {
         self.output.released.transfers += gone.transfers;
         self.send_streams.pass_on(&mut self.output.wakes);
         if gone.frames > 0 {
-            self.link.bulk.count(self.sequence.last_number(), self.link.packet.len() - before, now);
+            let bulk = self.link.packet.len() - before;
+            self.link.bulk.count(self.sequence.last_number(), bulk, now);
         }
         gone.frames
     }

@@ -1,6 +1,7 @@
 //! `Link`: what belongs to one transport, and not to the session that it carries.
 
 mod liveness;
+mod place;
 mod progress;
 
 use std::{
@@ -26,6 +27,7 @@ use crate::{
 };
 
 use liveness::Liveness;
+pub(super) use place::LinkPlace;
 use progress::Progress;
 pub(super) use progress::{BACKLOG, BACKLOG_PROGRESS};
 
@@ -40,7 +42,7 @@ pub(super) const MIN_ACKED: usize = 64 * 1024;
 /// begins before its session: the [`HelloReader`](super::HelloReader) that reads the Hello owns the link first. So does
 /// a client's further link, with the [`WelcomeReader`](super::WelcomeReader).
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     /// Hello or Welcome, to be sent alone.
     pub(super) handshake: Option<Box<Frame>>,
     /// Ping, Pong and GoAway.
@@ -97,13 +99,6 @@ impl Link {
             progress: Progress::default(),
             timers,
         }
-    }
-
-    /// What stands in the place of a link while there is none: nothing is heard, said or judged.
-    pub(super) fn none(config: &Config, now: Instant) -> Self {
-        let mut link = Self::new(config, None, now);
-        link.end();
-        link
     }
 
     /// Judges silence from now on, because the handshake is done.
