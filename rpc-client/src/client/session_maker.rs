@@ -117,7 +117,7 @@ impl SessionMaker {
                     continue;
                 };
                 self.note_end(live.linked, &reason);
-                match self.keep_linked(shared, &mut live, reason).await {
+                match self.keep_linked(shared, &mut live, (*reason).clone()).await {
                     Linked::Again => continue,
                     Linked::Ended => None,
                     Linked::Other(peer) => Some(peer),

@@ -179,13 +179,22 @@ pub(crate) struct NextFacts {
 
 impl NextFacts {
     pub(crate) fn new(info: ConnectionInfo) -> Self {
-        Self { shown: shown_by(&info), info: Arc::new(info) }
+        Self { shown: shown_by(&info), info: kept(info) }
     }
+}
+
+/// What a session keeps of a connection. An HTTP server takes its own values out of the extensions, and leaves the
+/// memory of their table.
+fn kept(mut info: ConnectionInfo) -> Arc<ConnectionInfo> {
+    if info.extensions.is_empty() {
+        info.extensions = http::Extensions::new();
+    }
+    Arc::new(info)
 }
 
 impl Facts {
     pub(crate) fn new(id: SessionId, info: ConnectionInfo) -> Self {
-        let (identity, info) = (shown_by(&info), Arc::new(info));
+        let (identity, info) = (shown_by(&info), kept(info));
         let known = Mutex::new(Known { info, identity, is_assigned: false });
         Self { id, known, values: Values::new(), runtime: Handle::try_current().ok() }
     }

@@ -1,6 +1,6 @@
 //! What a `Session` has to do with the link that carries it now, and with the links before and after.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{life::Life, session::Session};
 use crate::{
@@ -105,7 +105,7 @@ impl Session {
 
     /// How the link was lost, if the session has none.
     #[doc(hidden)]
-    pub fn link_lost(&self) -> Option<ConnectionError> {
-        self.shared().look(|connection| connection.detached().map(|(_, error)| error.clone()))
+    pub fn link_lost(&self) -> Option<Arc<ConnectionError>> {
+        self.shared().look(|connection| connection.link_lost().cloned())
     }
 }

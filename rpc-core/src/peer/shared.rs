@@ -43,7 +43,7 @@ pub(crate) struct SessionShared {
     pub(crate) transfers: Semaphore,
     /// Bytes of large arguments that the peer accepts at once.
     pub(crate) arguments: Semaphore,
-    limits: OnceLock<PeerLimits>,
+    limits: OnceLock<Arc<PeerLimits>>,
     /// The smaller of the two ends' chunks, once the peer has announced its own.
     chunk: AtomicUsize,
     /// Whether the last call that began found a permit at once.
@@ -132,7 +132,7 @@ impl SessionShared {
             let result = f(&mut locked);
             let connection = &mut locked.connection;
             if connection.is_open() && self.limits.get().is_none() {
-                self.open_budgets(connection.peer_limits());
+                self.open_budgets(connection.shared_peer_limits());
             }
             connection.take_wakes(wakes);
             (result, connection.take_released(), connection.take_stale_wakers())
@@ -202,7 +202,7 @@ impl SessionShared {
 
     /// The limits that the peer has announced; `None` before it has announced them.
     pub(crate) fn limits(&self) -> Option<&PeerLimits> {
-        self.limits.get()
+        self.limits.get().map(|limits| &**limits)
     }
 
     /// The number of bytes of one chunk to the peer. Longer payloads are announced.
@@ -242,9 +242,9 @@ impl SessionShared {
         }
     }
 
-    fn open_budgets(&self, limits: &PeerLimits) {
+    fn open_budgets(&self, limits: &Arc<PeerLimits>) {
         let arguments = u32::try_from(limits.arguments).unwrap_or(u32::MAX);
-        if self.limits.set(limits.clone()).is_ok() {
+        if self.limits.set(Arc::clone(limits)).is_ok() {
             let chunk = usize::try_from(limits.chunk).unwrap_or(usize::MAX);
             self.chunk.store(self.config.chunk().min(chunk), Ordering::Relaxed);
             self.transfers.add_permits(transfer_budget(limits.assembly, &self.config) as usize);

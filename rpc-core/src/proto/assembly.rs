@@ -1,10 +1,10 @@
 //! `Assembly`: payloads that arrive in chunks, which are assembled within limits.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{buffer_pool::BufferPool, shrink::trim_table, slots::CallKey};
+use super::{buffer_pool::BufferPool, rare::Rarely, shrink::trim_table, slots::CallKey};
 use crate::{
     config::MIN_CHUNK,
     error::{ProtocolError, TransferViolation},
@@ -71,6 +71,23 @@ pub(crate) struct Assembly {
     slow_periods: u64,
     last_id: TransferId,
     buffer_pool: BufferPool,
+}
+
+impl Rarely for Assembly {
+    type Terms = ();
+
+    fn none() -> &'static Self {
+        static NONE: LazyLock<Assembly> = LazyLock::new(Assembly::default);
+        &NONE
+    }
+
+    fn begin((): &()) -> Self {
+        Self::default()
+    }
+
+    fn is_as_begun(&self, (): &()) -> bool {
+        self.last_id == 0
+    }
 }
 
 impl Assembly {

@@ -79,11 +79,6 @@ impl<K: Ord + Copy> Deadlines<K> {
         first.into_iter().chain(self.heap.peek().map(|Reverse((at, _))| *at)).min()
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.in_order.clear();
-        self.heap.clear();
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.in_order.len() + self.heap.len()
     }

@@ -79,7 +79,7 @@ impl Event {
 }
 
 /// A call that is served here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ServedKey {
     /// A call, by the number that its caller has given it.
     Call(CallId),

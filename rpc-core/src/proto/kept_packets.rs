@@ -1,10 +1,10 @@
 //! `KeptPackets`: the counted packets of a session that can be resumed, until the other side has acknowledged them.
 
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, mem, sync::LazyLock};
 
 use bytes::Bytes;
 
-use super::shrink::trim_line;
+use super::{rare::Rarely, shrink::trim_line};
 
 /// What a packet counts beside its bytes, for the memory of its entry.
 const ENTRY: usize = 64;
@@ -78,6 +78,24 @@ impl Entry {
     }
 }
 
+impl Rarely for KeptPackets {
+    /// What the packets may count, in bytes.
+    type Terms = usize;
+
+    fn none() -> &'static Self {
+        static NONE: LazyLock<KeptPackets> = LazyLock::new(KeptPackets::default);
+        &NONE
+    }
+
+    fn begin(most: &usize) -> Self {
+        Self::new(*most)
+    }
+
+    fn is_as_begun(&self, _: &usize) -> bool {
+        self.is_empty() && self.forgotten == 0
+    }
+}
+
 impl KeptPackets {
     /// Keeps nothing yet. While something is kept, the packets may count `most` bytes before a further one is written.
     pub(crate) fn new(most: usize) -> Self {
@@ -125,11 +143,6 @@ impl KeptPackets {
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.counted >= self.most && !self.entries.is_empty()
-    }
-
-    /// What the packets may count before no further one is written.
-    pub(crate) fn most(&self) -> usize {
-        self.most
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -22,6 +22,7 @@ mod outbox;
 mod permits;
 mod pings;
 mod queue;
+mod rare;
 mod sequence;
 mod shrink;
 mod slots;

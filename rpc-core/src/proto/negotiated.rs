@@ -1,5 +1,7 @@
 //! `Negotiated`: what both ends have agreed on in the handshake.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use crate::{
     config::{Config, MAX_CONTRACTS, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
     error::{HandshakeViolation, ProtocolError},
@@ -17,7 +19,7 @@ const HEADER: u64 = 18;
 #[derive(Debug)]
 pub(super) struct Negotiated {
     /// The announced limits. The depth is cut to [`MAX_DEPTH`], so that a table by depth stays small.
-    pub(super) limits: PeerLimits,
+    pub(super) limits: Arc<PeerLimits>,
     /// The contracts that the other side hosts.
     pub(super) contracts: Vec<HostedContract>,
     /// At a client: the contracts that the server does not offer to it.
@@ -72,7 +74,7 @@ impl Negotiated {
             text: config.max_metadata().min(MAX_PEER_TEXT).min(size(beside_chunk)),
             stream_fault: chunk.min(size(limits.payload)),
             streams: limits.streams.min(config.max_streams()) as usize,
-            limits,
+            limits: shared(limits),
             contracts,
             withheld: Vec::new(),
         }
@@ -103,6 +105,16 @@ pub(super) fn own_limits(config: &Config) -> PeerLimits {
         nesting: config.max_payload_nesting().min(MAX_NESTING) as u64,
         values: config.max_payload_values() as u64,
         containers: config.max_payload_containers() as u64,
+    }
+}
+
+/// These limits, in the memory of another session if the last peer has announced the same: most peers do.
+fn shared(limits: PeerLimits) -> Arc<PeerLimits> {
+    static LAST: Mutex<Option<Arc<PeerLimits>>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*last {
+        Some(last) if **last == limits => Arc::clone(last),
+        _ => Arc::clone(last.insert(Arc::new(limits))),
     }
 }
 

@@ -4,13 +4,11 @@
 //! found by their whole numbers. The slab remembers the highest generation that was cut off, and every slot that is
 //! added later begins above it, so that no number is ever used again.
 
-use std::{mem, sync::Arc, task::Waker, time::Instant};
-
-use foldhash::HashMap;
+use std::{collections::BTreeMap, mem, sync::Arc, task::Waker, time::Instant};
 
 use super::{
     DeadlineOrigin, IdleTimeout, Outcome, ServedCall,
-    shrink::{enough, trim_list, trim_table},
+    shrink::{enough, trim_list},
 };
 use crate::{
     contract::MethodDescriptor,
@@ -110,7 +108,7 @@ pub(crate) struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Calls whose slots were beyond the end when the slab was cut off.
-    stragglers: HashMap<CallKey, Slot>,
+    stragglers: BTreeMap<CallKey, Slot>,
     /// No slot that was cut off had a higher generation.
     cut_off: u64,
 }
@@ -188,7 +186,6 @@ impl Slots {
     #[cold]
     fn remove_straggler(&mut self, key: CallKey) -> Option<Waker> {
         let waker = self.stragglers.remove(&key)?.waker;
-        trim_table(&mut self.stragglers);
         waker
     }
 
@@ -260,7 +257,7 @@ impl Slots {
     /// How many calls there is memory for.
     #[cfg(test)]
     pub(crate) fn room(&self) -> usize {
-        self.slots.capacity().max(self.free.capacity()).max(self.stragglers.capacity())
+        self.slots.capacity().max(self.free.capacity()).max(self.stragglers.len())
     }
 }
 
@@ -272,7 +269,7 @@ fn index_of(key: CallKey) -> u32 {
 }
 
 #[cold]
-fn straggler_mut(stragglers: &mut HashMap<CallKey, Slot>, key: CallKey) -> Option<&mut Slot> {
+fn straggler_mut(stragglers: &mut BTreeMap<CallKey, Slot>, key: CallKey) -> Option<&mut Slot> {
     stragglers.get_mut(&key)
 }
 

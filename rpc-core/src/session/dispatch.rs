@@ -1,6 +1,7 @@
 //! `Dispatch`: runs the handlers of the calls that come in.
 
 use std::{
+    collections::BTreeMap,
     mem,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -29,13 +30,13 @@ pub(super) struct Dispatch {
     /// The objects, by the contract's position; `None` for a contract that is not offered to the other side. Empty
     /// before the session is open.
     instances: Vec<Option<Arc<Instance>>>,
-    /// By the method's position: the memory of handlers that have ended, to be used again.
+    /// By the method's position: the memory of handlers that have ended, to be used again. Empty until a call comes.
     runners: Vec<Runner>,
     running: HashMap<ServedKey, Running>,
     /// What the arguments of the running handlers keep alive.
     kept: KeptBuffers,
     /// The places of calls whose arguments are arriving.
-    arriving: HashMap<ServedKey, QueuedTurn>,
+    arriving: BTreeMap<ServedKey, QueuedTurn>,
     /// The end of the last poll, which is the beginning of the next.
     clock: Instant,
     /// A poll that ends later is slow.
@@ -60,11 +61,9 @@ impl Running {
 
 impl Dispatch {
     pub(super) fn new(shared: Arc<SessionShared>, hosting: Hosting) -> Self {
-        let mut runners = Vec::new();
-        runners.resize_with(hosting.len(), Runner::default);
-        let (instances, running, arriving) = (Vec::new(), HashMap::default(), HashMap::default());
+        let (instances, running, arriving) = (Vec::new(), HashMap::default(), BTreeMap::new());
         let (now, kept) = (Instant::now(), KeptBuffers::new(&shared.config));
-        Self { shared, hosting, instances, runners, running, kept, arriving, clock: now, slow_at: now }
+        Self { shared, hosting, instances, runners: Vec::new(), running, kept, arriving, clock: now, slow_at: now }
     }
 
     pub(super) fn hosting(&self) -> &Hosting {
@@ -155,6 +154,9 @@ impl Dispatch {
         let (payload, buffer) = self.kept.prepare(received.payload, buffer);
         received.payload = payload;
         let handling = Handling::new(call, method, permit);
+        if self.runners.is_empty() {
+            self.runners.resize_with(self.hosting.len(), Runner::default);
+        }
         let runner = &mut self.runners[index];
         handling.start(&self.shared, instance, received, held, runner);
         if !runner.is_started() {
@@ -201,8 +203,7 @@ impl Dispatch {
     /// Frees memory that a busy time needed, and the memory of handlers that have ended.
     pub(super) fn trim(&mut self) {
         trim_table(&mut self.running);
-        trim_table(&mut self.arriving);
-        self.runners.iter_mut().for_each(Runner::discard);
+        mem::take(&mut self.runners).iter_mut().for_each(Runner::discard);
     }
 
     /// Stops the handlers and drops the objects of a session that has ended. Methods that must not be stopped run on by

@@ -11,6 +11,7 @@ use super::{
     Driver, Transport,
     first_frame::Reading,
     goodbye::{say_goodbye, tell},
+    resume::Token,
     start::begin,
     trace::{Names, trace_packet},
 };
@@ -23,7 +24,6 @@ use crate::{
     status::Status,
     wire::Hello,
 };
-use bytes::Bytes;
 use futures::FutureExt;
 
 /// A client that has said Hello over a link to this server, and has no session yet: [`Self::read`] waits for the Hello.
@@ -154,7 +154,7 @@ impl Handshake {
         let (mut connection, early) = Connection::server(id.number(), newcomer, now());
         let resumability = config.resumability().at_most(window);
         if !resumability.window.is_zero() && !ends_with_link {
-            connection.make_resumable(resumability, new_token());
+            connection.make_resumable(resumability, &new_token());
         }
         let (session, mut driver) = begin(transport, id, connection, hosting, &config, info);
         driver.begin_opening(Some(early));
@@ -227,8 +227,8 @@ impl Handshake {
 }
 
 /// A token that cannot be guessed.
-fn new_token() -> Bytes {
-    Bytes::copy_from_slice(&rand::random::<[u8; 16]>())
+fn new_token() -> Token {
+    rand::random()
 }
 
 impl fmt::Debug for Handshake {

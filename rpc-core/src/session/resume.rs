@@ -8,7 +8,6 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use futures::FutureExt;
 use tokio::time::timeout;
 
@@ -109,7 +108,7 @@ pub async fn resume(
 /// The sessions of a server that outlive their links, by the tokens with which their clients come back.
 #[derive(Default)]
 pub struct ResumableSessions {
-    by_token: Mutex<HashMap<Bytes, Weak<SessionShared>>>,
+    by_token: Mutex<HashMap<Token, Weak<SessionShared>>>,
 }
 
 /// What became of a client that wants to go on with a session.
@@ -122,6 +121,14 @@ pub enum ResumeOutcome {
     Closed,
     /// The client did not ask for a session, or there is none with which it can go on: it gets a new one.
     New(Box<Handshake>),
+}
+
+/// What a client shows to resume its session.
+pub(super) type Token = [u8; 16];
+
+/// The token by which a session of a server is resumed, if it can be.
+fn token_of(session: &Session) -> Option<Token> {
+    session.shared().look(|connection| connection.token().and_then(|token| token.try_into().ok()))
 }
 
 impl ResumableSessions {
@@ -140,27 +147,28 @@ impl ResumableSessions {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Bytes, Weak<SessionShared>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Token, Weak<SessionShared>>> {
         self.by_token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets clients come back to this session, until [`Self::remove`]. A session that cannot be resumed is left out.
     pub fn insert(&self, session: &Session) {
-        if let Some(token) = session.shared().look(|connection| connection.token().cloned()) {
+        if let Some(token) = token_of(session) {
             self.lock().insert(token, Arc::downgrade(session.shared()));
         }
     }
 
     /// The session is over.
     pub fn remove(&self, session: &Session) {
-        if let Some(token) = session.shared().look(|connection| connection.token().cloned()) {
+        if let Some(token) = token_of(session) {
             self.lock().remove(&token);
         }
     }
 
     fn find(&self, newcomer: &Newcomer) -> Option<Arc<SessionShared>> {
         let resume = newcomer.hello().resume.as_ref()?;
-        self.lock().get(&resume.token).and_then(Weak::upgrade)
+        let token = Token::try_from(&*resume.token).ok()?;
+        self.lock().get(&token).and_then(Weak::upgrade)
     }
 
     /// Goes on with the session that the client of this handshake has asked for, if it is the client's: see

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{Driver, Transport};
 use crate::{
     config::Config,
@@ -57,7 +55,7 @@ pub fn connect_with(
         connection.show(credential.expose());
     }
     if greeting.resumes {
-        connection.make_resumable(config.resumability(), Bytes::new());
+        connection.make_resumable(config.resumability(), &[]);
     }
     begin(transport.boxed(), id, connection, hosting, config, info)
 }

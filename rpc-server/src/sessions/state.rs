@@ -94,7 +94,7 @@ struct Open {
     /// The name of its principal, as `principals` has it.
     principal: Option<Arc<str>>,
     /// How it has lost its link, if it has none.
-    lost: Option<ConnectionError>,
+    lost: Option<Arc<ConnectionError>>,
 }
 
 /// A session that is open, or was.
@@ -231,7 +231,7 @@ impl State {
     /// A session has lost its link in this way, or has one again; nothing happens if the session is not open. Returns
     /// the wakers to wake outside of the lock.
     #[must_use]
-    pub(super) fn link_changed(&mut self, session: SessionId, lost: Option<ConnectionError>) -> Vec<Waker> {
+    pub(super) fn link_changed(&mut self, session: SessionId, lost: Option<Arc<ConnectionError>>) -> Vec<Waker> {
         let number = self.numbers.get(&session).copied();
         let Some(open) = number.and_then(|number| self.open.get_mut(&number)) else { return Vec::new() };
         let is_detached = lost.is_some();
@@ -301,7 +301,7 @@ impl State {
     pub(super) fn news(&mut self, watcher: u64, waker: Waker) -> Result<News, Option<Waker>> {
         let over = self.is_over();
         let Some(watcher) = self.watchers.get_mut(&watcher) else { return Ok(News::End) };
-        let news = watcher.next_change(|number| self.open.get(&number).and_then(|open| open.lost.clone()));
+        let news = watcher.next_change(|number| self.open.get(&number)?.lost.as_deref().cloned());
         if let Some(news) = news {
             return Ok(news);
         }

@@ -38,7 +38,7 @@ fn alone(frame: Frame) -> Bytes {
 fn open_client(setup: &Setup, now: Instant, source: &mut Source<'_>) -> Option<(Connection, Peer)> {
     let mut connection = Connection::client(1, setup.config.clone(), hosted(), now);
     if let Some(resumability) = &setup.resumability {
-        connection.make_resumable(resumability.clone(), Bytes::new());
+        connection.make_resumable(resumability.clone(), &[]);
     }
     let mut peer = Peer::default();
     while let Some(packet) = connection.poll_transmit(now) {
@@ -62,7 +62,7 @@ fn open_server(setup: &Setup, now: Instant, source: &mut Source<'_>) -> Option<(
     let newcomer = read_hello(setup, now, bytes.unwrap_or_else(|| alone(Frame::Hello(Box::new(hello)))))?;
     let (mut connection, mut early) = Connection::server(1, newcomer, now);
     if let Some(resumability) = &setup.resumability {
-        connection.make_resumable(resumability.clone(), Bytes::from_static(TOKEN));
+        connection.make_resumable(resumability.clone(), TOKEN);
     }
     for _ in 0..source.below(8).saturating_sub(4) {
         early.keep(now, peer.packet(source.flag(), source)).ok()?;

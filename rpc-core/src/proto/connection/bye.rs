@@ -42,7 +42,7 @@ impl Connection {
         if self.resumption.bye() != Bye::Waits || self.has_bulk() {
             return false;
         }
-        let Some(error) = &self.life.ended else { return false };
+        let Some(error) = self.life.ended() else { return false };
         let message = Status::unavailable(error.close_reason()).cut_to(self.negotiated.text).message().to_owned();
         let bye = Frame::Bye { code: error.close_code().0, message };
         self.link.writer(&mut self.sequence).put(&bye);
@@ -68,8 +68,8 @@ impl Connection {
     /// Packets have been acknowledged, perhaps.
     #[inline]
     pub(super) fn handle_acked(&mut self) {
+        let acked = self.sequence.acked();
         if let Some(kept) = self.resumption.kept_mut() {
-            let acked = self.sequence.acked();
             kept.handle_ack(acked);
             if matches!(self.resumption.bye(), Bye::Sent(number) if number <= acked) {
                 self.end_bye();
@@ -103,7 +103,7 @@ impl Connection {
         let (code, reason) = (CloseCode(code), cut(message, MAX_PEER_TEXT).into());
         let error = self.as_terminated(ConnectionError::ClosedByPeer { code, reason });
         if self.is_lingering() {
-            self.life.ended = Some(error);
+            self.life.set_ended(error);
         } else {
             self.end(error, Flush::Nothing);
         }

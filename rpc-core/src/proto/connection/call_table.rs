@@ -1,9 +1,9 @@
 //! `CallTable`: the calls of one kind that are served here, by their numbers: the numbers that the caller gave two-way
 //! calls, and the numbers that this end gives one-way calls.
 
-use foldhash::HashMap;
+use std::collections::BTreeMap;
 
-use crate::{proto::shrink::trim_table, wire::CallId};
+use crate::wire::CallId;
 
 /// The places of a table that is in use at all.
 const LEAST: usize = 16;
@@ -21,12 +21,12 @@ pub(super) struct CallTable<T> {
     /// How many places are taken.
     taken: usize,
     // Seeded, so that a peer who chooses the numbers does not choose the collisions.
-    others: HashMap<CallId, T>,
+    others: BTreeMap<CallId, T>,
 }
 
 impl<T> Default for CallTable<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), taken: 0, others: HashMap::default() }
+        Self { places: Vec::new(), taken: 0, others: BTreeMap::new() }
     }
 }
 
@@ -123,7 +123,6 @@ impl<T> CallTable<T> {
         } else if self.len() < self.places.len() / 8 {
             self.resize((self.len() * 2).next_power_of_two().max(LEAST));
         }
-        trim_table(&mut self.others);
     }
 
     /// Gives the table this number of places, a power of two.
@@ -166,7 +165,7 @@ mod tests {
         assert!((0..10_000_u64).all(|turn| table.get(turn << 20) == Some(&turn)));
         assert!((0..10_000_u64).all(|turn| table.remove(turn << 20) == Some(turn)));
         table.trim();
-        assert_eq!((table.len(), table.places.len(), table.others.capacity()), (0, 0, 0));
+        assert_eq!((table.len(), table.places.len(), table.others.len()), (0, 0, 0));
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Connection {
     #[inline]
     pub(super) fn refuse_start(&self, now: Instant, start: &CallStart, has_parent: bool) -> Option<Status> {
         let max_depth = self.negotiated.limits.depth;
-        if let Some(error) = &self.life.ended {
+        if let Some(error) = self.life.ended() {
             // A server cannot make its client come back.
             let cure = if self.role == Role::Client { "; connect again for new stubs" } else { "" };
             return Some(Status::unavailable(format!("the call was not made: {error}{cure}")).not_executed());

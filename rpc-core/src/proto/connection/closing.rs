@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Connection, ConnectionError, Event, Phase, ServedKey, ServedState, SessionTimer, lifecycle::shutting_down,
+    state::LostCalls,
 };
 use crate::{
     error::{MemoryLimit, Overload, ProtocolError},
@@ -60,7 +61,7 @@ impl Connection {
         }
         self.output.emit(Event::Draining);
         let message = Status::unavailable(message).cut_to(self.negotiated.text).message().to_owned();
-        let after_ms = u64::try_from(self.life.ask_back_in.as_millis()).unwrap_or(u64::MAX);
+        let after_ms = u64::try_from(self.life.ask_back_in().as_millis()).unwrap_or(u64::MAX);
         let goodbye = Frame::GoAway { last_seq: self.sequence.received(), message, after_ms };
         self.life.say_goodbye(goodbye.clone());
         if !self.resumption.is_detached() {
@@ -95,18 +96,18 @@ impl Connection {
 
     /// A drain that begins later asks the other side to come back when this time is over; zero asks for nothing.
     pub fn ask_back_in(&mut self, after: Duration) {
-        self.life.ask_back_in = after;
+        self.life.set_ask_back_in(after);
     }
 
     /// How long after the end of the session the other side, which has said that it leaves, wants this side to come
     /// back; zero if it has not said that.
     pub fn asked_back_in(&self) -> Duration {
-        self.life.asked_back_in
+        self.life.asked_back_in()
     }
 
     pub(super) fn handle_go_away(&mut self, last_seq: u64, message: &str, after_ms: u64) {
         if self.life.note_peer_leaves(last_seq) {
-            self.life.asked_back_in = Duration::from_millis(after_ms);
+            self.life.set_asked_back_in(Duration::from_millis(after_ms));
             self.output.emit(Event::Draining);
             let why = if message.is_empty() { "the other side is shutting down" } else { message };
             self.fail_unsent(why);
@@ -216,8 +217,8 @@ impl Connection {
         // Many calls may end with the connection, and all of them share one text.
         let status = Status::unavailable(format!("the call did not complete: {error}"));
         let lost = if was_open && flush == Flush::Output { self.flush_queue() } else { 0 };
-        self.life.lost.not_executed = lost + self.clear_queue();
-        self.life.lost.unknown = self.calls.oneway_pending();
+        let not_executed = lost + self.clear_queue();
+        *self.life.lost_mut() = LostCalls { unknown: self.calls.oneway_pending(), not_executed };
         for key in self.calls.slots.keys() {
             self.resolve(key, &status);
         }
@@ -231,7 +232,7 @@ impl Connection {
         self.end_streams(&Status::unavailable(format!("the stream was cut off: {error}")));
         self.calls.end();
         self.memory.end();
-        self.life.ended = Some(error.clone());
+        self.life.set_ended(error.clone());
         self.output.emit(Event::Closed(error));
     }
 
@@ -252,7 +253,7 @@ impl Connection {
             SlotState::Abandoned => return self.free_slot(key),
             SlotState::Free => return,
         };
-        let lost = &mut self.life.lost;
+        let lost = self.life.lost_mut();
         match execution {
             Execution::NotExecuted => lost.not_executed += 1,
             Execution::Unknown => lost.unknown += 1,

@@ -41,7 +41,10 @@ impl Connection {
     /// Forgets the deadlines of calls that have ended, and frees memory that a busy time needed.
     pub(super) fn trim_deadlines(&mut self) {
         let slots = &self.calls.slots;
-        self.schedule.deadlines.trim(|_, key| is_live(slots, key));
+        if let Some(deadlines) = self.schedule.deadlines.get_mut() {
+            deadlines.trim(|_, key| is_live(slots, key));
+            self.schedule.deadlines.free();
+        }
     }
 
     #[cfg(test)]

@@ -2,8 +2,11 @@
 
 use std::{
     mem,
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use bytes::Bytes;
 
 use super::{
     Connection, KeptOutcomes, Lifecycle, Memory, OutgoingCalls, Output, Phase, Resumability, Resumption, Role,
@@ -14,15 +17,15 @@ use crate::{
     error::{ConnectionError, HandshakeViolation, ProtocolError},
     proto::{
         EarlyPackets, Event,
-        assembly::Assembly,
         handshake::{Newcomer, Welcomed, hello, judge, refusal, welcome},
-        link::{Link, LinkPlace},
+        link::Link,
         negotiated::{Negotiated, own_limits},
         outbox::Outbox,
         queue::OnewayQueue,
+        rare::Rare,
         sequence::Sequence,
         slots::{Slot, SlotState},
-        streams::{RecvStreams, SendStreams},
+        streams::SendStreams,
     },
     status::Status,
     wire::{Frame, Hello, HostedContract, Welcome, WithheldContract},
@@ -50,7 +53,7 @@ impl Connection {
         let Welcomed { config, link, negotiated, welcome } = welcomed;
         let mut connection = Self::new(Role::Client, id, config, link, Sequence::new(), negotiated, now);
         connection.windows = windows_of(contracts);
-        connection.resumption.ask(&resumability, welcome.token.clone());
+        connection.resumption.ask(&resumability, &welcome.token);
         connection.begin(now, welcome);
         connection
     }
@@ -80,15 +83,15 @@ impl Connection {
             life: Lifecycle::new(),
             negotiated,
             windows: Vec::new(),
-            link: LinkPlace::new(link),
+            link: Rare::from(link),
             sequence,
             outbox: Outbox::default(),
             queue: OnewayQueue::default(),
             calls: OutgoingCalls::new(),
             served: ServedCalls::new(&own_limits(&config)),
-            send_streams: SendStreams::default(),
-            recv_streams: RecvStreams::new(&config),
-            assembly: Assembly::default(),
+            send_streams: Rare::default(),
+            recv_streams: Rare::new(config.clone()),
+            assembly: Rare::default(),
             schedule: Schedule::new(),
             memory: Memory::new(&config),
             kept_outcomes: KeptOutcomes::new(&config),
@@ -134,7 +137,7 @@ impl Connection {
         self.obey_peer();
         self.resumption.grant(welcome.resume_window_ms);
         if let Some(links) = self.resumption.granted_mut() {
-            links.token = welcome.token.clone();
+            links.set_token(&welcome.token);
             // The server keeps the session only once it knows that the client has its Welcome.
             self.link.acks.owe(now);
         }
@@ -159,8 +162,8 @@ impl Connection {
         let mut welcome = welcome(&self.config, session, contracts, withheld, None);
         let window_ms = self.resumption.asked_ms();
         self.resumption.grant(window_ms);
-        if let Some(links) = self.resumption.granted() {
-            (welcome.token, welcome.resume_window_ms) = (links.token.clone(), window_ms);
+        if let Some(token) = self.resumption.token() {
+            (welcome.token, welcome.resume_window_ms) = (Bytes::copy_from_slice(token), window_ms);
         }
         self.link.handshake = Some(Box::new(Frame::Welcome(welcome)));
         self.open(now);
@@ -199,8 +202,8 @@ impl Connection {
     /// The other side has said what it takes.
     fn obey_peer(&mut self) {
         self.calls.count_depths(&self.negotiated.limits);
-        let room = self.config.streams_window().min(self.config.item_memory());
-        self.send_streams.set_limits(&self.negotiated.limits, self.negotiated.chunk, room);
+        let terms = (Arc::clone(&self.negotiated.limits), self.config.clone());
+        self.send_streams.set_terms(Some(terms), SendStreams::obey);
     }
 
     fn open(&mut self, now: Instant) {

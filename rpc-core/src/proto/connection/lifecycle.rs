@@ -14,10 +14,6 @@ const SHUTTING_DOWN: &str = "the other side is shutting down";
 #[derive(Debug)]
 pub(super) struct Lifecycle {
     pub(super) phase: Phase,
-    /// Why the session has ended; set exactly in [`Phase::Ended`].
-    pub(super) ended: Option<ConnectionError>,
-    /// The calls that were made here and that the end has cut off.
-    pub(super) lost: LostCalls,
     /// This side takes no new calls.
     pub(super) draining: bool,
     /// The drain waits for the drains of other sessions.
@@ -30,16 +26,29 @@ pub(super) struct Lifecycle {
     pub(super) terminated: bool,
     /// A method of the other side has succeeded that ends the session, and its reply has been taken in.
     pub(super) terminated_there: bool,
+    /// The other side has said that it leaves.
+    peer_leaves: bool,
+    /// What is known of the end, once something is.
+    leaving: Option<Box<Leaving>>,
+}
+
+/// What a session has to know once a side is about to leave.
+#[derive(Debug, Default)]
+struct Leaving {
+    /// Why the session has ended; set exactly in [`Phase::Ended`].
+    ended: Option<ConnectionError>,
+    /// The calls that were made here and that the end has cut off.
+    lost: LostCalls,
     /// The time by which this end must be over, if it drains.
     end_by: Option<Instant>,
     /// How long after the end of the session a drain asks the other side to come back.
-    pub(super) ask_back_in: Duration,
+    ask_back_in: Duration,
     /// What the other side has asked for in the same way.
-    pub(super) asked_back_in: Duration,
+    asked_back_in: Duration,
     /// What this side has said to the other when it began to drain.
     goodbye: Option<Box<Frame>>,
-    /// The last packet that the other side had taken in when it said that it leaves, if it has said so.
-    peer_last_seq: Option<u64>,
+    /// The last packet that the other side had taken in when it said that it leaves.
+    peer_last_seq: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,20 +63,55 @@ impl Lifecycle {
     pub(super) fn new() -> Self {
         Self {
             phase: Phase::Handshake,
-            ended: None,
-            lost: LostCalls::default(),
             draining: false,
             held: false,
             told_serving: true,
             grace_over: false,
             terminated: false,
             terminated_there: false,
-            end_by: None,
-            ask_back_in: Duration::ZERO,
-            asked_back_in: Duration::ZERO,
-            goodbye: None,
-            peer_last_seq: None,
+            peer_leaves: false,
+            leaving: None,
         }
+    }
+
+    fn leaving(&mut self) -> &mut Leaving {
+        self.leaving.get_or_insert_default()
+    }
+
+    /// Why the session has ended, if it has.
+    pub(super) fn ended(&self) -> Option<&ConnectionError> {
+        self.leaving.as_ref().and_then(|leaving| leaving.ended.as_ref())
+    }
+
+    pub(super) fn set_ended(&mut self, error: ConnectionError) {
+        self.leaving().ended = Some(error);
+    }
+
+    /// The calls that were made here and that the end has cut off.
+    pub(super) fn lost(&self) -> LostCalls {
+        self.leaving.as_ref().map(|leaving| leaving.lost).unwrap_or_default()
+    }
+
+    pub(super) fn lost_mut(&mut self) -> &mut LostCalls {
+        &mut self.leaving().lost
+    }
+
+    /// How long after the end of the session a drain asks the other side to come back.
+    pub(super) fn ask_back_in(&self) -> Duration {
+        self.leaving.as_ref().map_or(Duration::ZERO, |leaving| leaving.ask_back_in)
+    }
+
+    pub(super) fn set_ask_back_in(&mut self, after: Duration) {
+        self.leaving().ask_back_in = after;
+    }
+
+    /// What the other side has asked for in the same way.
+    pub(super) fn asked_back_in(&self) -> Duration {
+        self.leaving.as_ref().map_or(Duration::ZERO, |leaving| leaving.asked_back_in)
+    }
+
+    pub(super) fn set_asked_back_in(&mut self, after: Duration) {
+        self.leaving().asked_back_in = after;
     }
 
     #[inline]
@@ -83,14 +127,14 @@ impl Lifecycle {
     /// Whether one of both sides is about to leave.
     #[inline]
     pub(super) fn is_leaving(&self) -> bool {
-        self.draining || self.peer_last_seq.is_some()
+        self.draining || self.peer_leaves
     }
 
     /// Whether this side makes no new call without a parent at the other side. Handlers still make calls while the
     /// drain of this side is held.
     #[inline]
     pub(super) fn makes_no_call(&self, in_handler: bool) -> bool {
-        self.is_leaving() && !(in_handler && self.held && self.peer_last_seq.is_none())
+        self.is_leaving() && !(in_handler && self.held && !self.peer_leaves)
     }
 
     /// Why a call cannot be made, if either side takes no new ones.
@@ -101,35 +145,38 @@ impl Lifecycle {
 
     /// What this side says when it begins to drain, and on each further link.
     pub(super) fn goodbye(&self) -> Option<Frame> {
-        self.goodbye.as_deref().cloned()
+        self.leaving.as_ref().and_then(|leaving| leaving.goodbye.as_deref().cloned())
     }
 
     /// This side drains, and says this.
     pub(super) fn say_goodbye(&mut self, goodbye: Frame) {
         self.draining = true;
-        self.goodbye = Some(Box::new(goodbye));
+        self.leaving().goodbye = Some(Box::new(goodbye));
     }
 
     /// The time by which this side must be over, if it drains.
     pub(super) fn end_by(&self) -> Option<Instant> {
-        self.end_by
+        self.leaving.as_ref().and_then(|leaving| leaving.end_by)
     }
 
     /// Sets the time by which this side must be over. The first time that is set stays.
     pub(super) fn set_end_by(&mut self, at: Instant) {
-        self.end_by.get_or_insert(at);
+        self.leaving().end_by.get_or_insert(at);
     }
 
     /// The other side has said that it leaves; false if it has said so before.
     pub(super) fn note_peer_leaves(&mut self, last_seq: u64) -> bool {
-        let is_new = self.peer_last_seq.is_none();
-        self.peer_last_seq.get_or_insert(last_seq);
-        is_new
+        if self.peer_leaves {
+            return false;
+        }
+        self.peer_leaves = true;
+        self.leaving().peer_last_seq = last_seq;
+        true
     }
 
     /// Whether the other side took this packet in after it had said that it leaves.
     pub(super) fn came_too_late(&self, packet: u64) -> bool {
-        self.peer_last_seq.is_some_and(|last| packet > last)
+        self.peer_leaves && self.leaving.as_ref().is_some_and(|leaving| packet > leaving.peer_last_seq)
     }
 
     /// Why a call that came in is not served; `nested` calls are part of one that this side has made, so that a drain

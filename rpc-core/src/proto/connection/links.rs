@@ -1,8 +1,9 @@
 //! A session loses its link, and goes on over another one. What it keeps for that is in `resumption`.
 
-use std::time::{Duration, Instant};
-
-use bytes::Bytes;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Connection, ConnectionError, Phase, Resumability, Role, SessionTimer,
@@ -14,8 +15,9 @@ use crate::{
     proto::{
         Event, Newcomer, Welcomed,
         handshake::{hello, resumed},
-        link::{Link, LinkPlace},
+        link::Link,
         pings::PingBudget,
+        rare::Rare,
     },
     wire::{Hello, HostedContract, Resume},
 };
@@ -36,7 +38,7 @@ pub enum ResumeVerdict {
 impl Connection {
     /// Before the session is open: it is to outlive its links, if the other side agrees. At a server `token` is what
     /// the client will show to resume the session; a client gets it from the server.
-    pub fn make_resumable(&mut self, resumability: Resumability, token: Bytes) {
+    pub fn make_resumable(&mut self, resumability: Resumability, token: &[u8]) {
         if self.life.phase != Phase::Handshake {
             return;
         }
@@ -59,7 +61,7 @@ impl Connection {
         }
         self.end(error, Flush::Nothing);
         self.end_bye();
-        self.link = LinkPlace::none();
+        self.link = Rare::default();
     }
 
     /// This side gives the link up, for this reason. A session that does not outlive its links ends.
@@ -105,10 +107,10 @@ impl Connection {
     }
 
     fn go_without(&mut self, now: Instant, error: ConnectionError) {
-        self.link = LinkPlace::none();
+        self.link = Rare::default();
         let patience = self.patience_without_link();
         if let Some(links) = self.resumption.granted_mut() {
-            links.detach(now, error.clone());
+            links.detach(now, Arc::new(error.clone()));
         }
         if self.life.is_open() {
             self.schedule.pause(now);
@@ -144,7 +146,7 @@ impl Connection {
     /// needs none any more.
     pub fn give_up_links(&mut self) -> bool {
         let Some(detached) = self.resumption.detached().filter(|_| !self.is_over()) else { return false };
-        self.end(detached.error.clone(), Flush::Nothing);
+        self.end((*detached.error).clone(), Flush::Nothing);
         self.end_bye();
         true
     }
@@ -156,7 +158,12 @@ impl Connection {
 
     /// Since when the session has had no link, and how the last one was lost.
     pub fn detached(&self) -> Option<(Instant, &ConnectionError)> {
-        self.resumption.detached().map(|detached| (detached.since, &detached.error))
+        self.resumption.detached().map(|detached| (detached.since, &*detached.error))
+    }
+
+    /// How the last link was lost, if there is none.
+    pub fn link_lost(&self) -> Option<&Arc<ConnectionError>> {
+        self.resumption.detached().map(|detached| &detached.error)
     }
 
     /// The code with which the link is closed of a session that has ended for this reason; `None` if the link is lost.
@@ -172,7 +179,7 @@ impl Connection {
     }
 
     /// The token by which the session is resumed, if it can be.
-    pub fn token(&self) -> Option<&Bytes> {
+    pub fn token(&self) -> Option<&[u8]> {
         self.resumption.token()
     }
 
@@ -228,7 +235,7 @@ impl Connection {
             false => "its client came back from a position that it cannot have",
         };
         let why = || ConnectionError::Lost(why.to_owned());
-        let error = self.resumption.detached().map_or_else(why, |detached| detached.error.clone());
+        let error = self.resumption.detached().map_or_else(why, |detached| (*detached.error).clone());
         let has_link = !self.resumption.is_detached();
         if let Some(links) = self.resumption.granted_mut() {
             links.is_given_up = has_link;
@@ -255,7 +262,7 @@ impl Connection {
     /// taken in what it has acknowledged. The session has ended then, and the link is to be closed for this reason. So
     /// is a link that comes when the session has ended and has no last words to be acknowledged.
     pub fn attach_to(&mut self, now: Instant, welcomed: Welcomed) -> Result<(), ConnectionError> {
-        if let Some(error) = self.life.ended.as_ref().filter(|_| !self.is_lingering()) {
+        if let Some(error) = self.life.ended().filter(|_| !self.is_lingering()) {
             return Err(error.clone());
         }
         let received = welcomed.welcome().received;
@@ -275,7 +282,7 @@ impl Connection {
 
     /// Goes on over another link, at whose other end the packets up to `received` have been taken in.
     fn go_on(&mut self, now: Instant, link: Link, received: u64) {
-        self.link = LinkPlace::new(link);
+        self.link = Rare::from(link);
         self.link.open(&self.config, now);
         self.bound_bulk();
         self.sequence.note_taken_in(received);
@@ -306,8 +313,8 @@ impl Connection {
 
     /// What is under way is kept as well, so a session that can be resumed has less of it under way.
     pub(super) fn bound_bulk(&mut self) {
-        if let Some(kept) = self.resumption.kept() {
-            self.link.bulk.bound(kept.most());
+        if let Some(most) = self.resumption.most_kept() {
+            self.link.bulk.bound(most);
         }
     }
 

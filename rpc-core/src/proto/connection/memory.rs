@@ -160,17 +160,24 @@ impl Connection {
         self.trim_kept_outcomes();
         self.outbox.trim();
         self.queue.trim();
-        self.send_streams.trim();
-        self.recv_streams.trim();
-        self.assembly.trim();
+        if let Some(streams) = self.send_streams.get_mut() {
+            streams.trim();
+            self.send_streams.free();
+        }
+        if let Some(streams) = self.recv_streams.get_mut() {
+            streams.trim();
+            self.recv_streams.free();
+        }
+        if let Some(assembly) = self.assembly.get_mut() {
+            assembly.trim();
+            self.assembly.free();
+        }
         self.trim_deadlines();
         self.output.trim();
         if let Some(link) = self.link.get_mut() {
             link.trim();
         }
-        if let Some(kept) = self.resumption.kept_mut() {
-            kept.trim();
-        }
+        self.resumption.trim();
         self.output.emit(Event::Trim);
     }
 

@@ -45,7 +45,7 @@ mod transfers;
 mod transmit;
 mod turns;
 
-use std::{collections::VecDeque, fmt, mem, task::Waker, time::Instant};
+use std::{collections::VecDeque, fmt, mem, sync::Arc, task::Waker, time::Instant};
 
 use bytes::Bytes;
 
@@ -53,11 +53,12 @@ use super::{
     Event, ServedKey,
     assembly::Assembly,
     handshake::only_frame,
-    link::LinkPlace,
+    link::Link,
     memory_pool::{MemoryPool, Share},
     negotiated::Negotiated,
     outbox::Outbox,
     queue::OnewayQueue,
+    rare::Rare,
     sequence::Sequence,
     streams::{Credit, RecvStreams, SendStreams},
     timers::{SessionTimer, earlier},
@@ -109,7 +110,7 @@ pub struct Connection {
     /// What this end has said of the streams among the arguments of its methods: see [`HostedContract::windows`].
     windows: Vec<(u32, u32)>,
     /// What ends with the transport. All other fields belong to the session.
-    link: LinkPlace,
+    link: Rare<Link>,
     sequence: Sequence,
     /// Frames, transfers and streams that wait to be sent.
     outbox: Outbox,
@@ -120,11 +121,11 @@ pub struct Connection {
     /// Calls that are served here.
     served: ServedCalls,
     /// Streams that are produced here.
-    send_streams: SendStreams,
+    send_streams: Rare<SendStreams>,
     /// Streams that are read here.
-    recv_streams: RecvStreams,
+    recv_streams: Rare<RecvStreams>,
     /// Payloads that are arriving in chunks.
-    assembly: Assembly,
+    assembly: Rare<Assembly>,
     schedule: Schedule,
     memory: Memory,
     kept_outcomes: KeptOutcomes,
@@ -327,6 +328,11 @@ impl Connection {
         &self.negotiated.limits
     }
 
+    /// The same, to be kept.
+    pub(crate) fn shared_peer_limits(&self) -> &Arc<PeerLimits> {
+        &self.negotiated.limits
+    }
+
     /// The contracts that the other side said it hosts.
     pub fn peer_contracts(&self) -> &[HostedContract] {
         &self.negotiated.contracts
@@ -339,12 +345,12 @@ impl Connection {
 
     /// Why the connection has ended, if it has.
     pub fn ended(&self) -> Option<&ConnectionError> {
-        self.life.ended.as_ref()
+        self.life.ended()
     }
 
     /// The calls that were made here and that the end has cut off; none before the end.
     pub fn lost_calls(&self) -> LostCalls {
-        self.life.lost
+        self.life.lost()
     }
 
     /// Whether the handshake is done and the connection has not ended.

@@ -1,13 +1,16 @@
 //! `Resumption`: what a session needs to outlive its link. The steps are in `links`, the packets that are sent again in
 //! `replay`, the last words in `bye`.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
 use crate::{
     error::{CloseCode, ConnectionError, TimeLimit, Timeout},
-    proto::{kept_packets::KeptPackets, memory_pool::Share, pings::PingBudget},
+    proto::{kept_packets::KeptPackets, memory_pool::Share, pings::PingBudget, rare::Rare},
     wire::Resume,
 };
 
@@ -47,13 +50,13 @@ pub(super) struct Links {
     window_ms: u64,
     /// The window that this side would like.
     asked_ms: u64,
-    pub(super) token: Bytes,
+    token: Box<[u8]>,
     /// The number of the link; 0 for the first.
     pub(super) epoch: u64,
     /// How often the client may come back at once, from the first time on.
     pub(super) resumes: Option<Box<PingBudget>>,
     /// Packets that the other side may not have.
-    kept: KeptPackets,
+    kept: Rare<KeptPackets>,
     /// The part of what all sessions keep to be resumed.
     pub(super) share: Option<Share>,
     /// The session has no link at the moment.
@@ -77,7 +80,7 @@ pub(super) struct Detached {
     /// Since when.
     pub(super) since: Instant,
     /// How the last link was lost.
-    pub(super) error: ConnectionError,
+    pub(super) error: Arc<ConnectionError>,
     /// Calls that hold up other sessions do not wait for the next link any more.
     pub(super) ends_turns: bool,
 }
@@ -104,7 +107,7 @@ pub(super) enum Strike {
 
 impl Resumption {
     /// This side would like the session to outlive its links. At a server `token` is what the client will show.
-    pub(super) fn ask(&mut self, asked: &Resumability, token: Bytes) {
+    pub(super) fn ask(&mut self, asked: &Resumability, token: &[u8]) {
         let asked_ms = u64::try_from(asked.window.as_millis()).unwrap_or(u64::MAX);
         self.0 = (asked_ms > 0).then(|| Box::new(Links::new(asked_ms, asked.replay_buffer, token)));
     }
@@ -115,8 +118,8 @@ impl Resumption {
     }
 
     /// The token by which the session is resumed, if it can be.
-    pub(super) fn token(&self) -> Option<&Bytes> {
-        self.0.as_ref().map(|links| &links.token).filter(|token| !token.is_empty())
+    pub(super) fn token(&self) -> Option<&[u8]> {
+        self.0.as_ref().map(|links| &*links.token).filter(|token| !token.is_empty())
     }
 
     /// Both sides agree that the session outlives its links, from the Welcome on; for this many milliseconds, or not at
@@ -170,13 +173,37 @@ impl Resumption {
     /// Packets that the other side may not have.
     #[inline]
     pub(super) fn kept(&self) -> Option<&KeptPackets> {
-        self.granted().map(|links| &links.kept)
+        self.granted().map(|links| &*links.kept)
     }
 
-    /// Packets that the other side may not have.
+    /// The same, if something has been kept of late.
     #[inline]
     pub(super) fn kept_mut(&mut self) -> Option<&mut KeptPackets> {
-        self.granted_mut().map(|links| &mut links.kept)
+        self.granted_mut().and_then(|links| links.kept.get_mut())
+    }
+
+    /// What may be kept, in bytes; `None` if the session ends with its link.
+    pub(super) fn most_kept(&self) -> Option<usize> {
+        self.granted().map(|links| *links.kept.terms())
+    }
+
+    /// Keeps a packet that is handed to the transport now, if the session outlives its links; `bulk` of its bytes are
+    /// bulk.
+    #[inline]
+    pub(super) fn keep(&mut self, seq: u64, packet: &Bytes, bulk: usize) -> bool {
+        let Some(links) = self.granted_mut() else { return false };
+        links.kept.keep(seq, packet, bulk);
+        true
+    }
+
+    /// Frees memory that a busy time needed.
+    pub(super) fn trim(&mut self) {
+        if let Some(links) = &mut self.0 {
+            if let Some(kept) = links.kept.get_mut() {
+                kept.trim();
+            }
+            links.kept.free();
+        }
     }
 
     /// Bytes of packets that the other side may not have.
@@ -280,14 +307,14 @@ impl Resumption {
 }
 
 impl Links {
-    fn new(asked_ms: u64, replay_buffer: usize, token: Bytes) -> Self {
+    fn new(asked_ms: u64, replay_buffer: usize, token: &[u8]) -> Self {
         Self {
             window_ms: 0,
             asked_ms,
-            token,
+            token: token.into(),
             epoch: 0,
             resumes: None,
-            kept: KeptPackets::new(replay_buffer),
+            kept: Rare::new(replay_buffer),
             share: None,
             detached: None,
             away: Duration::ZERO,
@@ -297,6 +324,11 @@ impl Links {
             strikes: None,
             acked_before: 0,
         }
+    }
+
+    /// What the client shows to resume the session.
+    pub(super) fn set_token(&mut self, token: &[u8]) {
+        self.token = token.into();
     }
 
     /// Calls that hold up other sessions do not wait for the next link any more.
@@ -312,25 +344,31 @@ impl Links {
 
     /// Drops what is kept. The session cannot be resumed until the other side has acknowledged all of it.
     pub(super) fn forget(&mut self) {
-        self.kept.forget();
+        if let Some(kept) = self.kept.get_mut() {
+            kept.forget();
+        }
     }
 
     /// The link is lost. What is kept may have to be kept for long.
-    pub(super) fn detach(&mut self, now: Instant, error: ConnectionError) {
-        self.kept.shrink();
+    pub(super) fn detach(&mut self, now: Instant, error: Arc<ConnectionError>) {
+        if let Some(kept) = self.kept.get_mut() {
+            kept.shrink();
+        }
         self.detached = Some(Box::new(Detached { since: now, error, ends_turns: false }));
     }
 
     /// There is a link again, and what is kept goes again. Gives the time since which there was none, if so.
     pub(super) fn attach(&mut self) -> Option<Instant> {
-        self.kept.begin_again();
+        if let Some(kept) = self.kept.get_mut() {
+            kept.begin_again();
+        }
         self.detached.take().map(|detached| detached.since)
     }
 
     /// At a client: what the next link has to say. `received` is the number of the last packet that came in.
     pub(super) fn next_resume(&mut self, received: u64) -> Resume {
         self.epoch += 1;
-        Resume { token: self.token.clone(), epoch: self.epoch, received }
+        Resume { token: Bytes::copy_from_slice(&self.token), epoch: self.epoch, received }
     }
 
     fn strike(&mut self, timer: Strike, gained: u64) -> bool {
@@ -376,7 +414,7 @@ mod tests {
 
     fn granted() -> Resumption {
         let mut resumption = Resumption::default();
-        resumption.ask(&Resumability { window: Duration::from_secs(1), replay_buffer: 1 << 20 }, Bytes::new());
+        resumption.ask(&Resumability { window: Duration::from_secs(1), replay_buffer: 1 << 20 }, &[]);
         assert!(!resumption.is_granted());
         resumption.grant(u64::MAX);
         assert_eq!(resumption.window(), Duration::from_secs(1));

@@ -1,9 +1,14 @@
 //! `Schedule`: the times of a session, apart from the times of its link.
 
-use std::time::{Duration, Instant};
+use std::{
+    mem,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use crate::proto::{
     deadlines::Deadlines,
+    rare::{Rare, Rarely},
     slots::CallKey,
     timers::{SessionTimer, SessionTimers, earlier},
 };
@@ -12,12 +17,14 @@ use crate::proto::{
 #[derive(Debug)]
 pub(super) struct Schedule {
     pub(super) timers: SessionTimers,
-    pub(super) deadlines: Deadlines<DeadlineKey>,
+    pub(super) deadlines: Rare<Deadlines<DeadlineKey>>,
     /// When calls are looked at whose deadlines may have passed; `None` if no call has a deadline.
     pub(super) calls_due: Option<Instant>,
     /// Calls are not looked at before this time, because there are many, and they were looked at a short while ago.
     calls_rest: Option<Instant>,
-    /// While there is no link: the timers that stand still.
+    /// There is no link.
+    is_paused: bool,
+    /// While there is no link: the timers that stand still, if one of them was set.
     paused: Option<Box<Paused>>,
 }
 
@@ -37,13 +44,31 @@ pub(super) enum DeadlineKey {
     Idle(CallKey),
 }
 
+impl Rarely for Deadlines<DeadlineKey> {
+    type Terms = ();
+
+    fn none() -> &'static Self {
+        static NONE: LazyLock<Deadlines<DeadlineKey>> = LazyLock::new(Deadlines::new);
+        &NONE
+    }
+
+    fn begin((): &()) -> Self {
+        Self::new()
+    }
+
+    fn is_as_begun(&self, (): &()) -> bool {
+        self.len() == 0
+    }
+}
+
 impl Schedule {
     pub(super) fn new() -> Self {
         Self {
             timers: SessionTimers::default(),
-            deadlines: Deadlines::new(),
+            deadlines: Rare::default(),
             calls_due: None,
             calls_rest: None,
+            is_paused: false,
             paused: None,
         }
     }
@@ -54,29 +79,35 @@ impl Schedule {
             let (at, again) = self.timers.take(timer)?;
             Some((at.saturating_duration_since(now), again))
         };
-        self.paused = Some(Box::new(STANDING.map(left)));
+        let left = STANDING.map(left);
+        self.paused = left.iter().any(Option::is_some).then(|| Box::new(left));
+        self.is_paused = true;
     }
 
     /// There is a link again: what has stood still `since` then goes on.
     pub(super) fn go_on(&mut self, now: Instant, since: Instant) {
-        let Some(left) = self.paused.take() else { return };
-        for (timer, left) in STANDING.into_iter().zip(*left) {
+        if !mem::take(&mut self.is_paused) {
+            return;
+        }
+        for (timer, left) in STANDING.into_iter().zip(self.paused.take().map(|left| *left).unwrap_or_default()) {
             if let Some((left, again)) = left {
                 self.timers.restore(timer, now + left, again);
             }
         }
-        self.deadlines.put_off(now.saturating_duration_since(since));
+        if let Some(deadlines) = self.deadlines.get_mut() {
+            deadlines.put_off(now.saturating_duration_since(since));
+        }
     }
 
     /// The next deadline that is due, apart from the deadlines of calls.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, DeadlineKey)> {
-        if self.paused.is_some() { None } else { self.deadlines.pop_due(now) }
+        if self.is_paused { None } else { self.deadlines.get_mut()?.pop_due(now) }
     }
 
     /// When the next timer or deadline is due; a deadline whose call is over may make this earlier than needed.
     #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
-        let deadline = if self.paused.is_some() { None } else { self.deadlines.next() };
+        let deadline = if self.is_paused { None } else { self.deadlines.next() };
         earlier(earlier(self.timers.next(), deadline), self.calls_due)
     }
 
@@ -98,9 +129,9 @@ impl Schedule {
     /// Clears all timers and deadlines.
     pub(super) fn clear(&mut self) {
         self.timers.stop_all();
-        self.deadlines.clear();
+        self.deadlines = Rare::default();
         (self.calls_due, self.calls_rest) = (None, None);
-        self.paused = None;
+        (self.is_paused, self.paused) = (false, None);
     }
 }
 

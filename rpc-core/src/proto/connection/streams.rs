@@ -12,7 +12,7 @@ use crate::{
         CallKey, ITEM, Reading, StreamEnd, StreamError, StreamRoom, Taken,
         assembly::Purpose,
         out_frame::OnSent,
-        streams::{Credit, LongState},
+        streams::{Credit, LongState, RecvStreams},
     },
     status::Status,
     wire::{ErrorBody, Frame, Payload, Rope, Streams, TransferId},
@@ -242,7 +242,7 @@ impl Connection {
     #[inline]
     pub(super) fn result_window(&self, method: Option<&MethodDescriptor>) -> u32 {
         let window = method.map_or(0, MethodDescriptor::announced_window);
-        if self.recv_streams.is_lowered_by(window) { window } else { 0 }
+        if RecvStreams::is_lowered_by(&self.config, window) { window } else { 0 }
     }
 
     /// The shell is about to hear of the call or the result that these streams came with.

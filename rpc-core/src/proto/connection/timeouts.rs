@@ -182,7 +182,8 @@ impl Connection {
     fn judge_assembly(&mut self, now: Instant) {
         let period = self.config.progress_timeout();
         let packet = self.link.timers.is_set(LinkTimer::Message).then_some(self.config.max_packet());
-        if !self.assembly.is_stalled(self.longest_turn(), packet) {
+        let longest = self.longest_turn();
+        if !self.assembly.is_stalled(longest, packet) {
             self.assembly.begin_period();
             self.schedule.timers.set(SessionTimer::Assembly, now + period);
         } else if !self.schedule.timers.look_again(SessionTimer::Assembly, now) {

@@ -115,8 +115,7 @@ impl Connection {
         self.watch_tables(now);
         let bulk = self.link.packet.len() - before_bulk;
         let packet = self.link.take_packet();
-        if let Some(kept) = self.resumption.kept_mut() {
-            kept.keep(number, &packet, bulk);
+        if self.resumption.keep(number, &packet, bulk) {
             self.await_acks(now);
         }
         Some(packet)

@@ -1,11 +1,11 @@
 //! `Link`: what belongs to one transport, and not to the session that it carries.
 
 mod liveness;
-mod place;
 mod progress;
 
 use std::{
     collections::VecDeque,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -19,6 +19,7 @@ use crate::{
         bulk::BulkWindow,
         handshake_bytes::HandshakeBytes,
         pings::PING_BURST,
+        rare::Rarely,
         sequence::Sequence,
         timers::{LinkTimer, LinkTimers},
         writer::PacketWriter,
@@ -27,7 +28,6 @@ use crate::{
 };
 
 use liveness::Liveness;
-pub(super) use place::LinkPlace;
 use progress::Progress;
 pub(super) use progress::{BACKLOG, BACKLOG_PROGRESS};
 
@@ -309,6 +309,27 @@ impl Link {
     /// Whether too little bulk has been acknowledged in the period.
     pub(super) fn is_behind_acks(&self) -> bool {
         self.bulk.acked() < self.ack_goal
+    }
+}
+
+/// What stands in the place of a link while there is none: nothing is heard, said or judged. Its times are never looked
+/// at.
+impl Rarely for Link {
+    type Terms = ();
+
+    fn none() -> &'static Self {
+        static NONE: LazyLock<Link> = LazyLock::new(|| Link::begin(&()));
+        &NONE
+    }
+
+    fn begin((): &()) -> Self {
+        let mut link = Self::new(&Config::default(), None, Instant::now());
+        link.end();
+        link
+    }
+
+    fn is_as_begun(&self, (): &()) -> bool {
+        false
     }
 }
 

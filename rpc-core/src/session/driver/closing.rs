@@ -47,8 +47,8 @@ impl Driver {
     pub(super) fn end_linger(&mut self) {
         self.is_lingering = false;
         let ended = self.shared.look(|connection| connection.ended().cloned());
-        if let (Stage::Closing(error, until), Some(ended)) = (&mut self.stage, ended) {
-            (*error, *until) = (ended, now() + self.shared.config.close_timeout());
+        if let (Stage::Closing(end), Some(ended)) = (&mut self.stage, ended) {
+            **end = (ended, now() + self.shared.config.close_timeout());
         }
     }
 
@@ -170,7 +170,8 @@ impl Drop for Driver {
         wake_all(&mut self.wakes);
         let error = match mem::replace(&mut self.stage, Stage::Over) {
             Stage::Running => self.end_at_once(),
-            Stage::Closing(error, _) => {
+            Stage::Closing(end) => {
+                let (error, _) = *end;
                 self.write_last(Some(&error));
                 error
             }

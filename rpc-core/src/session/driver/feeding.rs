@@ -24,16 +24,16 @@ impl Driver {
             return false;
         };
         // Another call may have taken the place of the one for which this was to be reserved.
-        let kept = self.reserving.take().filter(|(other, _)| *other == need);
-        let (_, mut reserving) = kept.unwrap_or_else(|| (need, reserve(self.shared.clone(), need).boxed()));
-        match reserving.poll_unpin(cx) {
+        let kept = self.reserving.take().filter(|reserving| reserving.0 == need);
+        let mut reserving = kept.unwrap_or_else(|| Box::new((need, reserve(self.shared.clone(), need).boxed())));
+        match reserving.1.poll_unpin(cx) {
             Poll::Ready(Some(charges)) => {
                 self.shared.with(|locked| locked.connection.charge_queue(need, charges));
                 true
             }
             Poll::Ready(None) => false,
             Poll::Pending => {
-                self.reserving = Some((need, reserving));
+                self.reserving = Some(reserving);
                 false
             }
         }

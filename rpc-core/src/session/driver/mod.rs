@@ -84,7 +84,7 @@ pub struct Driver {
     batch: usize,
     outlook: Outlook,
     /// Waits for what a large call of the queue needs.
-    reserving: Option<Reserving>,
+    reserving: Option<Box<Reserving>>,
     /// The transport knows that the handshake is done.
     handshake_done: bool,
     _watched: Watched,
@@ -100,7 +100,7 @@ pub struct Driver {
 enum Stage {
     Running,
     /// The connection has ended. The driver writes the rest and says goodbye, until this time at most.
-    Closing(ConnectionError, Instant),
+    Closing(Box<(ConnectionError, Instant)>),
     /// The session is over, and its `closed` hooks run.
     ClosedHooks,
     Over,
@@ -213,7 +213,7 @@ impl Driver {
                         // The other side may be away, and nothing but its acknowledgement is awaited.
                         self.begin_closed_hooks(&error);
                     }
-                    self.stage = Stage::Closing(error, until);
+                    self.stage = Stage::Closing(Box::new((error, until)));
                 }
             }
             if !self.drive_opening(cx) {
@@ -327,8 +327,8 @@ impl Future for Driver {
                         return Poll::Pending;
                     }
                 }
-                Stage::Closing(error, until) => {
-                    let (error, until) = (error.clone(), *until);
+                Stage::Closing(end) => {
+                    let (error, until) = (**end).clone();
                     this.shared.with(|locked| mem::swap(&mut this.finished, &mut locked.finished));
                     this.dispatch.forget(&mut this.finished);
                     if this.is_lingering {

@@ -60,7 +60,10 @@ impl Driver {
             Ok(instances) => {
                 let is_offered = instances.iter().map(Option::is_some);
                 let (contracts, withheld) = self.dispatch.hosting().offer(is_offered);
-                self.dispatch.open(instances.into_iter().map(|instance| instance.map(Arc::new)).collect());
+                let mut shared: Vec<_> = instances.into_iter().map(|instance| instance.map(Arc::new)).collect();
+                // The list was made in the memory of the other one.
+                shared.shrink_to_fit();
+                self.dispatch.open(shared);
                 // At a client there is nothing to decide: the server has accepted the session already.
                 if let Some(early) = early {
                     let id = self.shared.id.number();

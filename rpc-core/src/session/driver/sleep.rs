@@ -95,7 +95,8 @@ mod tests {
     async fn until_lost(client: &Session) -> (Duration, TimeLimit) {
         let begun = Instant::now();
         timeout(seconds(60), client.detached()).await.expect("the link is not lost");
-        let Some(ConnectionError::TimedOut(timed_out)) = client.link_lost() else { panic!("{:?}", client.link_lost()) };
+        let lost = client.link_lost();
+        let Some(ConnectionError::TimedOut(timed_out)) = lost.as_deref() else { panic!("{lost:?}") };
         (begun.elapsed(), timed_out.limit)
     }
 

@@ -4,7 +4,7 @@ mod credit;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, mem, task::Waker};
+use std::{collections::VecDeque, mem, sync::LazyLock, task::Waker};
 
 use bytes::Bytes;
 use foldhash::HashMap;
@@ -19,6 +19,7 @@ use crate::{
     error::{ProtocolError, StreamViolation},
     proto::{
         keep_waker,
+        rare::Rarely,
         shrink::{trim_line, trim_table},
     },
     status::Status,
@@ -65,6 +66,29 @@ pub enum Taken {
     End(StreamEnd),
 }
 
+/// The window that each stream begins with.
+fn first_window(config: &Config) -> Amount {
+    Amount { items: i64::from(config.stream_items()), bytes: signed(config.stream_window() as u64) }
+}
+
+impl Rarely for RecvStreams {
+    type Terms = Config;
+
+    fn none() -> &'static Self {
+        static NONE: LazyLock<RecvStreams> = LazyLock::new(|| RecvStreams::new(&Config::default()));
+        &NONE
+    }
+
+    fn begin(config: &Config) -> Self {
+        Self::new(config)
+    }
+
+    fn is_as_begun(&self, _: &Config) -> bool {
+        let has_credit = self.all_credit == self.all_window && self.all_due == 0 && self.due.is_empty();
+        self.streams.is_empty() && self.open == 0 && has_credit && self.all_held == 0 && self.all_ends == 0
+    }
+}
+
 impl RecvStreams {
     pub(crate) fn new(config: &Config) -> Self {
         let all_window = signed(config.streams_window() as u64);
@@ -72,10 +96,7 @@ impl RecvStreams {
             streams: HashMap::default(),
             open: 0,
             max_open: config.max_streams(),
-            first_window: Amount {
-                items: i64::from(config.stream_items()),
-                bytes: signed(config.stream_window() as u64),
-            },
+            first_window: first_window(config),
             max_window: signed(config.max_stream_window() as u64),
             all_window,
             all_credit: all_window,
@@ -86,6 +107,12 @@ impl RecvStreams {
         }
     }
 
+    /// Whether a stream with this window of its own begins with less credit than the handshake gives to every stream.
+    pub(crate) fn is_lowered_by(config: &Config, window: u32) -> bool {
+        let first = first_window(config);
+        first.within_window(window) != first
+    }
+
     /// The other side has opened a stream to here. `window` is the stream's own in bytes, or 0.
     pub(crate) fn open(&mut self, id: TransferId, window: u32) -> Result<(), ProtocolError> {
         if self.open >= self.max_open {
@@ -94,11 +121,6 @@ impl RecvStreams {
         self.open += 1;
         self.streams.insert(id, RecvStream::new(self.first_window, window));
         Ok(())
-    }
-
-    /// Whether a stream with this window of its own begins with less credit than the handshake gives to every stream.
-    pub(crate) fn is_lowered_by(&self, window: u32) -> bool {
-        self.first_window.within_window(window) != self.first_window
     }
 
     /// The shell is told of the stream, and will read it or leave it.

@@ -5,7 +5,12 @@ mod producers;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, mem, task::Waker};
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, LazyLock},
+    task::Waker,
+};
 
 use foldhash::HashMap;
 
@@ -17,8 +22,10 @@ use super::{
     turn::{LongState, Turn, TurnLimits, TurnOutput, TurnResult},
 };
 use crate::{
+    config::Config,
     error::{ProtocolError, StreamViolation},
     proto::{
+        rare::Rarely,
         shrink::{trim_line, trim_table},
         slots::CallKey,
         writer::PacketWriter,
@@ -49,9 +56,40 @@ struct Tail {
     read: u64,
 }
 
+impl Rarely for SendStreams {
+    /// What the other side announced, once it has, and what this side is configured to.
+    type Terms = Option<(Arc<PeerLimits>, Config)>;
+
+    fn none() -> &'static Self {
+        static NONE: LazyLock<SendStreams> = LazyLock::new(SendStreams::default);
+        &NONE
+    }
+
+    fn begin(terms: &Self::Terms) -> Self {
+        let mut streams = Self::default();
+        streams.obey(terms);
+        streams
+    }
+
+    fn is_as_begun(&self, terms: &Self::Terms) -> bool {
+        // Who waits among the producers is stale if there is no stream.
+        let is_empty = self.streams.is_empty() && self.tails.is_empty();
+        let credit = terms.as_ref().map_or(0, |(limits, _)| signed(limits.streams_bytes));
+        is_empty && self.shared.credit == credit
+    }
+}
+
 impl SendStreams {
+    /// The other side has announced its limits, if it has. Until then nothing can be sent.
+    pub(crate) fn obey(&mut self, terms: &<Self as Rarely>::Terms) {
+        if let Some((limits, config)) = terms {
+            let chunk = usize::try_from(limits.chunk).unwrap_or(usize::MAX).min(config.chunk());
+            self.set_limits(limits, chunk, config.streams_window().min(config.item_memory()));
+        }
+    }
+
     /// Takes what the other side announced, the length of a chunk, and how many bytes may wait to be sent.
-    pub(crate) fn set_limits(&mut self, limits: &PeerLimits, chunk: usize, room: usize) {
+    pub(super) fn set_limits(&mut self, limits: &PeerLimits, chunk: usize, room: usize) {
         let shared = &mut self.shared;
         shared.credit = signed(limits.streams_bytes);
         shared.scarce = shared.credit / SCARCE;

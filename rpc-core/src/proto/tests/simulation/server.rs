@@ -78,7 +78,7 @@ impl World {
     fn open(&mut self, link: usize, newcomer: Newcomer) {
         let (mut connection, early) = Connection::server(2, newcomer, self.now);
         self.tokens += 1;
-        connection.make_resumable(self.resumability.clone(), token(self.tokens));
+        connection.make_resumable(self.resumability.clone(), &token(self.tokens));
         connection.accept(self.now, self.tokens, contracts(), Vec::new(), early);
         // The client counts its sessions in the same order, because it has one at a time; one that it never hears of
         // has a number of its own.
@@ -101,5 +101,5 @@ impl World {
 }
 
 fn is_named(session: &SessionEnd, resume: &Resume) -> bool {
-    session.connection.token() == Some(&resume.token)
+    session.connection.token() == Some(&*resume.token)
 }

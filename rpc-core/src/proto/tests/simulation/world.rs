@@ -106,7 +106,7 @@ impl World {
         self.hang_up();
         self.sessions += 1;
         let mut connection = Connection::client(1, self.config.clone(), contracts(), self.now);
-        connection.make_resumable(self.resumability.clone(), Bytes::new());
+        connection.make_resumable(self.resumability.clone(), &[]);
         let link = self.dial();
         self.client = SessionEnd::new(connection, self.sessions, Some(link));
         self.redial = None;

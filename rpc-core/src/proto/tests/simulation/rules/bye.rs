@@ -209,7 +209,7 @@ fn a_session_that_broke_a_rule_or_was_never_open_says_no_last_words() {
     assert!(!server.connection.is_lingering());
     assert!(server.written().is_empty());
     let (mut refusing, _) = Connection::server(1, newcomer(now, None), now);
-    refusing.make_resumable(Resumability { window: WINDOW, replay_buffer: 1 << 20 }, token());
+    refusing.make_resumable(Resumability { window: WINDOW, replay_buffer: 1 << 20 }, &token());
     refusing.refuse(crate::Status::unavailable("full"));
     assert!(!refusing.is_lingering());
 }

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::{
     super::world::{WINDOW, World},
     SECOND, Server, call, client, greeting_client, lost, newcomer, packet, request, token, welcome, welcomed, world,
@@ -278,7 +276,7 @@ fn a_side_that_gives_a_session_up_says_so_with_a_code_of_its_own() {
 fn what_comes_before_the_welcome_does_not_say_that_the_client_has_it() {
     let now = Instant::now();
     let (mut connection, mut early) = Connection::server(1, newcomer(now, None), now);
-    connection.make_resumable(Resumability { window: WINDOW, replay_buffer: 1 }, token());
+    connection.make_resumable(Resumability { window: WINDOW, replay_buffer: 1 }, &token());
     early.keep(now, packet(0, 0, &[])).unwrap();
     connection.accept(now, 1, Vec::new(), Vec::new(), early);
     connection.handle_lost(now, ConnectionError::Lost("cut".to_owned()));
@@ -290,7 +288,7 @@ fn a_window_of_less_than_a_millisecond_is_none() {
     let now = Instant::now();
     let (mut connection, early) = Connection::server(1, newcomer(now, None), now);
     let window = Duration::from_micros(999);
-    connection.make_resumable(Resumability { window, replay_buffer: 1 }, token());
+    connection.make_resumable(Resumability { window, replay_buffer: 1 }, &token());
     connection.accept(now, 1, Vec::new(), Vec::new(), early);
     let welcome = read_packet(connection.poll_transmit(now).unwrap()).unwrap().1.next().unwrap().unwrap();
     let Frame::Welcome(welcome) = welcome else { panic!("{welcome:?}") };
@@ -303,7 +301,7 @@ fn a_window_of_less_than_a_millisecond_is_none() {
 fn a_client_asks_for_the_window_that_it_would_like_on_each_of_its_links() {
     let now = Instant::now();
     let mut asking = Connection::client(1, Config::default(), Vec::new(), now);
-    asking.make_resumable(Resumability { window: 7 * SECOND, replay_buffer: 1 }, Bytes::new());
+    asking.make_resumable(Resumability { window: 7 * SECOND, replay_buffer: 1 }, &[]);
     assert_eq!(asking.take_hello().map(|hello| hello.resume_window_ms), Some(7_000));
     // What it was granted last does not change what it would like of a further session.
     let mut client = greeting_client(now);

@@ -119,7 +119,7 @@ fn outgoing(len: usize, streams: usize) -> Outgoing {
 /// A client's end that has said Hello.
 fn greeting_client(now: Instant) -> Connection {
     let mut client = Connection::client(1, Config::default(), Vec::new(), now);
-    client.make_resumable(Resumability { window: WINDOW, replay_buffer: 1 << 20 }, Bytes::new());
+    client.make_resumable(Resumability { window: WINDOW, replay_buffer: 1 << 20 }, &[]);
     client.poll_transmit(now).unwrap();
     client
 }
@@ -154,7 +154,7 @@ impl Server {
     fn unknown(replay_buffer: usize) -> Self {
         let now = Instant::now();
         let (mut connection, early) = Connection::server(1, newcomer(now, None), now);
-        connection.make_resumable(Resumability { window: WINDOW, replay_buffer }, token());
+        connection.make_resumable(Resumability { window: WINDOW, replay_buffer }, &token());
         connection.accept(now, 1, Vec::new(), Vec::new(), early);
         let mut server = Self { connection, now, seq: 0 };
         server.written();
