@@ -166,7 +166,7 @@ struct Known {
     /// The facts of the newest link.
     info: Arc<ConnectionInfo>,
     /// Who is at the other end; an identity that is renewed replaces the older one.
-    identity: Option<Identity>,
+    identity: Option<Box<Identity>>,
     /// The identity came from [`Facts::set_principal`], and not with a link.
     is_assigned: bool,
 }
@@ -195,7 +195,7 @@ fn kept(mut info: ConnectionInfo) -> Arc<ConnectionInfo> {
 impl Facts {
     pub(crate) fn new(id: SessionId, info: ConnectionInfo) -> Self {
         let (identity, info) = (shown_by(&info), kept(info));
-        let known = Mutex::new(Known { info, identity, is_assigned: false });
+        let known = Mutex::new(Known { info, identity: identity.map(Box::new), is_assigned: false });
         Self { id, known, values: Values::new(), runtime: Handle::try_current().ok() }
     }
 
@@ -213,19 +213,19 @@ impl Facts {
     }
 
     pub(crate) fn identity(&self) -> Option<Identity> {
-        self.lock().identity.clone()
+        self.lock().identity.as_deref().cloned()
     }
 
     /// When the identity expires, if it does.
     pub(crate) fn expires(&self) -> Option<Instant> {
-        self.lock().identity.as_ref().and_then(Identity::expires)
+        self.lock().identity.as_deref().and_then(Identity::expires)
     }
 
     /// Replaces the identity by one of the same name. False if there is none, or it has another name.
     pub(crate) fn renew(&self, renewed: Identity) -> bool {
         let mut known = self.lock();
         let is_same = known.identity.as_ref().is_some_and(|own| own.principal() == renewed.principal());
-        let old = if is_same { known.identity.replace(renewed) } else { None };
+        let old = if is_same { known.identity.replace(Box::new(renewed)) } else { None };
         drop(known);
         // The drop of a value is users' code.
         drop(old);
@@ -237,7 +237,7 @@ impl Facts {
         let mut known = self.lock();
         let unknown = known.identity.is_none();
         known.is_assigned |= unknown;
-        known.identity.get_or_insert_with(|| principal.into());
+        known.identity.get_or_insert_with(|| Box::new(principal.into()));
         unknown
     }
 
@@ -261,7 +261,7 @@ impl Facts {
         let old_info = std::mem::replace(&mut known.info, info);
         let old_identity = shown.and_then(|shown| {
             known.is_assigned = false;
-            known.identity.replace(shown)
+            known.identity.replace(Box::new(shown))
         });
         (old_info, old_identity)
     }

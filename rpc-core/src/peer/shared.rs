@@ -57,6 +57,8 @@ pub(crate) struct SessionShared {
     link_changes: AtomicUsize,
     /// How many bytes the session has been asked to forget, and has not forgotten yet. See `session_link`.
     pub(super) to_forget: AtomicUsize,
+    /// How many `opened` hooks have succeeded, whose `closed` hooks have not begun.
+    pub(crate) hooks_opened: AtomicUsize,
     /// The number of handlers that run in separate tasks.
     handlers: AtomicUsize,
     /// The number of streams that are produced here, each in a separate task.
@@ -102,6 +104,7 @@ impl SessionShared {
             chunk: AtomicUsize::new(config.chunk()),
             fast_path: AtomicBool::new(true),
             life: LifeCell::new(Life::Connecting),
+            hooks_opened: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
             producers: AtomicUsize::new(0),
             keepers: AtomicUsize::new(0),

@@ -1,12 +1,16 @@
 //! `Outbox`: what waits to be sent, in a lane of frames and a lane of transfers and streams that take turns.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, LazyLock},
+};
 
 use foldhash::HashSet;
 
 use super::{
     QueuedCall,
     out_frame::{LeftOver, OnSent, OtherFrame, OutBody, OutFrame, OutTransfer},
+    rare::{Rare, Rarely},
     shrink::{trim_line, trim_set},
 };
 use crate::wire::{Frame, Rope, TransferId};
@@ -33,16 +37,38 @@ pub(crate) enum BulkEntry {
 pub(crate) struct Outbox {
     urgent: VecDeque<OutFrame>,
     frames: VecDeque<OutFrame>,
-    /// The second lane.
+    bulk: Rare<BulkLane>,
+    bytes: usize,
+    transfer_bytes: usize,
+    next_transfer: TransferId,
+}
+
+/// The second lane, whose members take turns.
+#[derive(Debug, Default)]
+struct BulkLane {
     transfers: VecDeque<Box<OutTransfer>>,
     streams: VecDeque<TransferId>,
     /// How many bytes streams have sent beyond their share, since both classes have had something to send.
     deficit: i64,
-    /// The transfers in the second lane. A peer may stop any number, and the lane is searched only for one of these.
+    /// The transfers in the lane. A peer may stop any number, and the lane is searched only for one of these.
     under_way: HashSet<TransferId>,
-    bytes: usize,
-    transfer_bytes: usize,
-    next_transfer: TransferId,
+}
+
+impl Rarely for BulkLane {
+    type Terms = ();
+
+    fn none() -> &'static Self {
+        static NONE: LazyLock<BulkLane> = LazyLock::new(BulkLane::default);
+        &NONE
+    }
+
+    fn begin((): &()) -> Self {
+        Self::default()
+    }
+
+    fn is_as_begun(&self, (): &()) -> bool {
+        self.transfers.is_empty() && self.streams.is_empty() && self.under_way.is_empty()
+    }
 }
 
 impl Outbox {
@@ -113,32 +139,36 @@ impl Outbox {
     pub(crate) fn trim(&mut self) {
         trim_line(&mut self.urgent);
         trim_line(&mut self.frames);
-        trim_line(&mut self.transfers);
-        trim_line(&mut self.streams);
-        trim_set(&mut self.under_way);
+        if let Some(bulk) = self.bulk.get_mut() {
+            trim_line(&mut bulk.transfers);
+            trim_line(&mut bulk.streams);
+            trim_set(&mut bulk.under_way);
+            self.bulk.free();
+        }
     }
 
     /// Begins to send a transfer that has been announced.
     pub(crate) fn start_transfer(&mut self, transfer: Box<OutTransfer>) {
         self.transfer_bytes += transfer.rest.len();
-        self.under_way.insert(transfer.id);
-        self.transfers.push_back(transfer);
+        self.bulk.under_way.insert(transfer.id);
+        self.bulk.transfers.push_back(transfer);
     }
 
     /// Lets a stream wait for its turn.
     pub(crate) fn push_stream(&mut self, id: TransferId) {
-        self.streams.push_back(id);
+        self.bulk.streams.push_back(id);
     }
 
     /// Removes the entry that has the next turn, which goes to [`Self::end_turn`] or [`Self::put_back`] afterwards.
     pub(crate) fn next_turn(&mut self) -> Option<BulkEntry> {
-        if self.transfers.is_empty() || self.streams.is_empty() {
-            self.deficit = 0;
+        let bulk = self.bulk.get_mut()?;
+        if bulk.transfers.is_empty() || bulk.streams.is_empty() {
+            bulk.deficit = 0;
         }
-        let stream = if self.deficit > 0 { None } else { self.streams.pop_front() };
+        let stream = if bulk.deficit > 0 { None } else { bulk.streams.pop_front() };
         let turn = stream.map(BulkEntry::Stream);
-        turn.or_else(|| self.transfers.pop_front().map(BulkEntry::Transfer))
-            .or_else(|| self.streams.pop_front().map(BulkEntry::Stream))
+        turn.or_else(|| bulk.transfers.pop_front().map(BulkEntry::Transfer))
+            .or_else(|| bulk.streams.pop_front().map(BulkEntry::Stream))
     }
 
     /// A turn is over, in which `sent` bytes were sent. With `more`, the entry waits for its next turn.
@@ -146,15 +176,15 @@ impl Outbox {
         let sent = i64::try_from(sent).unwrap_or(i64::MAX);
         match turn {
             BulkEntry::Transfer(transfer) => {
-                self.deficit = self.deficit.saturating_sub(sent.saturating_mul(STREAM_WEIGHT));
+                self.bulk.deficit = self.bulk.deficit.saturating_sub(sent.saturating_mul(STREAM_WEIGHT));
                 if more {
-                    self.transfers.push_back(transfer);
+                    self.bulk.transfers.push_back(transfer);
                 }
             }
             BulkEntry::Stream(id) => {
-                self.deficit = self.deficit.saturating_add(sent);
+                self.bulk.deficit = self.bulk.deficit.saturating_add(sent);
                 if more {
-                    self.streams.push_back(id);
+                    self.bulk.streams.push_back(id);
                 }
             }
         }
@@ -163,8 +193,8 @@ impl Outbox {
     /// Puts an entry back that could not use its turn, which is the next one again.
     pub(crate) fn put_back(&mut self, turn: BulkEntry) {
         match turn {
-            BulkEntry::Transfer(transfer) => self.transfers.push_front(transfer),
-            BulkEntry::Stream(id) => self.streams.push_front(id),
+            BulkEntry::Transfer(transfer) => self.bulk.transfers.push_front(transfer),
+            BulkEntry::Stream(id) => self.bulk.streams.push_front(id),
         }
     }
 
@@ -173,18 +203,19 @@ impl Outbox {
         let data = transfer.rest.split_to(size);
         self.transfer_bytes -= data.len();
         if transfer.rest.is_empty() {
-            self.under_way.remove(&transfer.id);
+            self.bulk.under_way.remove(&transfer.id);
         }
         Frame::Chunk { transfer: transfer.id, data }
     }
 
     /// Removes a transfer that has been announced.
     pub(crate) fn remove_transfer(&mut self, id: TransferId) -> Option<Box<OutTransfer>> {
-        if !self.under_way.remove(&id) {
+        let bulk = self.bulk.get_mut()?;
+        if !bulk.under_way.remove(&id) {
             return None;
         }
-        let index = self.transfers.iter().position(|transfer| transfer.id == id)?;
-        let transfer = self.transfers.remove(index)?;
+        let index = bulk.transfers.iter().position(|transfer| transfer.id == id)?;
+        let transfer = bulk.transfers.remove(index)?;
         self.transfer_bytes -= transfer.rest.len();
         Some(transfer)
     }
@@ -211,7 +242,7 @@ impl Outbox {
 
     /// Whether transfers or streams wait for their turn.
     pub(crate) fn has_bulk(&self) -> bool {
-        !self.transfers.is_empty() || !self.streams.is_empty()
+        !self.bulk.transfers.is_empty() || !self.bulk.streams.is_empty()
     }
 
     /// Bytes of memory that waiting frames take, without the transfers that they announce.
@@ -236,11 +267,14 @@ impl Outbox {
 
     /// Drops the transfers under way for whose mark `remove` returns true.
     pub(crate) fn remove_transfers(&mut self, remove: impl Fn(OnSent) -> bool) {
-        let under_way = &mut self.under_way;
-        self.transfers.retain(|transfer| !remove(transfer.on_sent) || !under_way.remove(&transfer.id));
+        if let Some(BulkLane { transfers, under_way, .. }) = self.bulk.get_mut() {
+            transfers.retain(|transfer| !remove(transfer.on_sent) || !under_way.remove(&transfer.id));
+        }
         let waiting = self.urgent.iter().chain(&self.frames).filter_map(OutFrame::transfer);
-        self.transfer_bytes =
-            waiting.chain(self.transfers.iter().map(|transfer| &**transfer)).map(|transfer| transfer.rest.len()).sum();
+        self.transfer_bytes = waiting
+            .chain(self.bulk.transfers.iter().map(|transfer| &**transfer))
+            .map(|transfer| transfer.rest.len())
+            .sum();
     }
 
     /// Panics unless the counts match what waits.
@@ -248,10 +282,10 @@ impl Outbox {
     pub(crate) fn check(&self) {
         let frames = || self.urgent.iter().chain(&self.frames);
         assert_eq!(self.bytes, frames().map(|frame| frame.len as usize).sum::<usize>(), "bytes of frames");
-        let ids: HashSet<_> = self.transfers.iter().map(|transfer| transfer.id).collect();
-        assert_eq!(self.under_way, ids, "transfers under way");
+        let ids: HashSet<_> = self.bulk.transfers.iter().map(|transfer| transfer.id).collect();
+        assert_eq!(self.bulk.under_way, ids, "transfers under way");
         let transfers = frames().filter_map(OutFrame::transfer);
-        let transfers = transfers.chain(self.transfers.iter().map(|transfer| &**transfer));
+        let transfers = transfers.chain(self.bulk.transfers.iter().map(|transfer| &**transfer));
         let rest = transfers.map(|transfer| transfer.rest.len()).sum::<usize>();
         assert_eq!(self.transfer_bytes, rest, "bytes of transfers");
     }

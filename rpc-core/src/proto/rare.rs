@@ -47,6 +47,11 @@ impl<T: Rarely> Rare<T> {
         &self.terms
     }
 
+    #[inline]
+    pub(crate) fn is_there(&self) -> bool {
+        self.made.is_some()
+    }
+
     /// The part, if there is one.
     #[inline]
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {

@@ -185,8 +185,7 @@ impl Slots {
 
     #[cold]
     fn remove_straggler(&mut self, key: CallKey) -> Option<Waker> {
-        let waker = self.stragglers.remove(&key)?.waker;
-        waker
+        self.stragglers.remove(&key)?.waker
     }
 
     /// Frees memory that a busy time needed: cuts the slab off if most of it is free.

@@ -1,10 +1,7 @@
 //! Hooks before the first call of a session and after its end, and the objects that are made for the session.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -35,20 +32,14 @@ pub(super) struct Opening {
 static PANICKED: LogLimit = LogLimit::new();
 
 impl Opening {
-    /// `opened` counts the hooks whose `opened` has succeeded.
-    pub(super) fn new(
-        hosting: Hosting,
-        shared: Arc<SessionShared>,
-        opened: Arc<AtomicUsize>,
-        early: Option<EarlyPackets>,
-    ) -> Self {
+    pub(super) fn new(hosting: Hosting, shared: Arc<SessionShared>, early: Option<EarlyPackets>) -> Self {
         let (id, limit, is_server) = (shared.id, shared.config.hook_timeout(), early.is_some());
         let open = async move {
             let session = Session::new(shared);
             let open = async {
                 for hooks in hosting.hooks() {
                     hooks.opened(&session).await?;
-                    opened.fetch_add(1, Ordering::Relaxed);
+                    session.shared().hooks_opened.fetch_add(1, Ordering::Relaxed);
                 }
                 hosting.open(&session, is_server).await
             };

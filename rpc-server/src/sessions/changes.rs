@@ -108,7 +108,7 @@ impl Stream for SessionChanges {
 }
 
 fn closed(record: &Record) -> SessionChange {
-    let reason = record.reason.get().cloned().unwrap_or(ConnectionError::ClosedLocally);
+    let reason = record.reason.get().map_or(ConnectionError::ClosedLocally, |reason| (**reason).clone());
     SessionChange::Closed(record.session.clone(), reason)
 }
 

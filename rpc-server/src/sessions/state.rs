@@ -103,7 +103,7 @@ pub(super) struct Record {
     /// The key of the session among those that are open.
     pub(super) number: u64,
     pub(super) session: Session,
-    pub(super) reason: OnceLock<ConnectionError>,
+    pub(super) reason: OnceLock<Box<ConnectionError>>,
 }
 
 impl State {
@@ -257,7 +257,7 @@ impl State {
         });
         if let Some(record) = &record {
             self.ended(&record.session);
-            let _ = record.reason.set(reason);
+            let _ = record.reason.set(Box::new(reason));
             self.watchers.values_mut().for_each(|watcher| watcher.note(record));
         }
         (self.wakers(), record)

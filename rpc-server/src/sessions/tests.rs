@@ -143,7 +143,8 @@ impl Watched {
     }
 
     fn lose(&self, why: &str) {
-        wake(self.sessions.shared.lock().link_changed(self.one.id(), Some(ConnectionError::Lost(why.to_owned()))));
+        let lost = Arc::new(ConnectionError::Lost(why.to_owned()));
+        wake(self.sessions.shared.lock().link_changed(self.one.id(), Some(lost)));
     }
 
     fn resume(&self) {

@@ -89,7 +89,9 @@ impl Connection {
             kept.clear();
         }
         self.outbox.clear();
-        self.link.bulk.forget();
+        if let Some(link) = self.link.get_mut() {
+            link.bulk.forget();
+        }
         self.leave_replay_pool();
         self.schedule.timers.stop(SessionTimer::Linger);
         self.schedule.timers.stop(SessionTimer::Ack);

@@ -42,7 +42,9 @@ impl Connection {
     /// Throws away all output, once the transport is gone.
     pub fn discard_output(&mut self) {
         self.end_bye();
-        self.link.discard_output();
+        if let Some(link) = self.link.get_mut() {
+            link.discard_output();
+        }
     }
 
     /// Takes no new calls, lets the running calls and those nested in them finish, and then ends. After the grace that
@@ -211,7 +213,9 @@ impl Connection {
         }
         let was_open = self.life.is_open();
         self.life.phase = Phase::Ended;
-        self.link.end();
+        if let Some(link) = self.link.get_mut() {
+            link.end();
+        }
         self.schedule.clear();
         self.assembly.clear();
         // Many calls may end with the connection, and all of them share one text.

@@ -13,6 +13,7 @@ impl Connection {
         if let Some(kept) = self.resumption.kept() {
             kept.check(self.sequence.acked(), self.sequence.next_number());
         }
+        assert!(!self.resumption.is_detached() || !self.link.is_there(), "a link that is not there takes no memory");
     }
 }
 

@@ -113,6 +113,10 @@ impl Connection {
             links.detach(now, Arc::new(error.clone()));
         }
         if self.life.is_open() {
+            if !self.has_bulk() && !self.resumption.awaits_acks(self.sequence.acked()) {
+                // It may have been set for what has been acknowledged since.
+                self.schedule.timers.stop(SessionTimer::Ack);
+            }
             self.schedule.pause(now);
             self.calls.hold_back(true);
             if let Some(until) = now.checked_add(self.config.detached_turn()) {

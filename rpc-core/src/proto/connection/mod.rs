@@ -142,7 +142,7 @@ impl Connection {
     /// [`Event::Closed`] then says why. At a server, packets that come before [`Self::accept`] or [`Self::refuse`] are
     /// for [`EarlyPackets`](super::EarlyPackets) instead.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) -> usize {
-        if self.resumption.is_detached() {
+        if !self.link.is_there() {
             return 0;
         }
         if self.life.has_ended() {

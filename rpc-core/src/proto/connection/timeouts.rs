@@ -221,7 +221,9 @@ impl Connection {
     pub(super) fn await_acks(&mut self, now: Instant) {
         if !self.schedule.timers.is_set(SessionTimer::Ack) {
             self.resumption.begin_ack_period(self.sequence.acked());
-            self.link.begin_ack_period();
+            if let Some(link) = self.link.get_mut() {
+                link.begin_ack_period();
+            }
             self.schedule.timers.set(SessionTimer::Ack, now + self.config.progress_timeout());
         }
     }

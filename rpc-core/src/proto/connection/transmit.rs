@@ -39,11 +39,11 @@ impl Connection {
     /// call that was served here. (The permit of a call that was made here returns with its completion.) After the end
     /// it still gives packets, until all frames that may go have gone.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
-        if self.resumption.is_detached() {
+        let Some(link) = self.link.get_mut() else {
             self.rest(now);
             return None;
-        }
-        let handshake = self.link.write_handshake();
+        };
+        let handshake = link.write_handshake();
         if handshake.is_some() || self.life.phase == Phase::Handshake {
             return handshake;
         }
@@ -132,9 +132,12 @@ impl Connection {
     /// left something unread.
     pub fn handle_round(&mut self, full: bool) {
         self.kept_outcomes.end_round();
-        self.link.full_rounds = if full { self.link.full_rounds.saturating_add(1) } else { 0 };
-        // The calls of the round are served and answered in batches of one size, although they become fewer.
-        self.link.was_busy = self.has_many_calls();
+        let was_busy = self.has_many_calls();
+        if let Some(link) = self.link.get_mut() {
+            link.full_rounds = if full { link.full_rounds.saturating_add(1) } else { 0 };
+            // The calls of the round are served and answered in batches of one size, although they become fewer.
+            link.was_busy = was_busy;
+        }
     }
 
     fn has_many_calls(&self) -> bool {

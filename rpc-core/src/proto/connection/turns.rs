@@ -17,7 +17,9 @@ impl Connection {
             self.end_if_it_holds_up(key);
         }
         // Their readers look whether they hold others up.
-        self.recv_streams.wake_readers(&mut self.output.wakes);
+        if let Some(streams) = self.recv_streams.get_mut() {
+            streams.wake_readers(&mut self.output.wakes);
+        }
     }
 
     /// A call waits, for its outcome or to be sent: ends it if it holds up other sessions, and the session has been

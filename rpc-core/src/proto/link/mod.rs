@@ -216,11 +216,12 @@ impl Link {
         Some(self.write_alone(&frame))
     }
 
-    /// A packet with one frame of the handshake.
+    /// A packet with one frame of the handshake, in a buffer of its own: the link may say nothing else for long.
     pub(super) fn write_alone(&mut self, frame: &Frame) -> Bytes {
-        put_header(&mut self.packet, PacketHeader { seq: 0, ack: 0 });
-        put_frame(&mut self.packet, frame);
-        self.take_packet()
+        let mut packet = BytesMut::new();
+        put_header(&mut packet, PacketHeader { seq: 0, ack: 0 });
+        put_frame(&mut packet, frame);
+        packet.freeze()
     }
 
     /// The Hello, if it has not gone, to be changed.

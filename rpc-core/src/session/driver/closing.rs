@@ -147,7 +147,7 @@ impl Driver {
                 observer.session_failed(&session.info(), error);
             }
         });
-        let opened = self.hooks_opened.swap(0, Ordering::Relaxed);
+        let opened = self.shared.hooks_opened.swap(0, Ordering::Relaxed);
         let hosting = self.dispatch.take_hosting();
         let values = EndOfValues::new(&self.shared.facts);
         self.closed_hooks =

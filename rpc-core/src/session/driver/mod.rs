@@ -13,7 +13,7 @@ use std::{
     collections::VecDeque,
     fmt, mem,
     pin::Pin,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -56,8 +56,6 @@ pub struct Driver {
     /// Runs the hooks and makes the objects of a session that is about to open. Until both are done, events wait in
     /// `events`.
     opening: Option<Box<Opening>>,
-    /// How many `opened` hooks have succeeded.
-    hooks_opened: Arc<AtomicUsize>,
     /// The session is or was open.
     was_open: bool,
     alarm: Alarm,
@@ -143,7 +141,6 @@ impl Driver {
             dispatch: Dispatch::new(shared.clone(), hosting),
             stage: Stage::Running,
             opening: None,
-            hooks_opened: Arc::default(),
             was_open: false,
             alarm: Alarm::new(),
             clocks: Clocks::read(),

@@ -19,7 +19,7 @@ impl Driver {
     /// before the session is open. At a server, `early` keeps what comes until the client is let in.
     pub(in crate::session) fn begin_opening(&mut self, early: Option<EarlyPackets>) {
         let (hosting, shared) = (self.dispatch.hosting().clone(), self.shared.clone());
-        self.opening = Some(Box::new(Opening::new(hosting, shared, self.hooks_opened.clone(), early)));
+        self.opening = Some(Box::new(Opening::new(hosting, shared, early)));
     }
 
     /// Turns the other side away.
