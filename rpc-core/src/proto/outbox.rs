@@ -241,8 +241,9 @@ impl Outbox {
     }
 
     /// Whether transfers or streams wait for their turn.
+    #[inline]
     pub(crate) fn has_bulk(&self) -> bool {
-        !self.bulk.transfers.is_empty() || !self.bulk.streams.is_empty()
+        self.bulk.get().is_some_and(|bulk| !bulk.transfers.is_empty() || !bulk.streams.is_empty())
     }
 
     /// Bytes of memory that waiting frames take, without the transfers that they announce.

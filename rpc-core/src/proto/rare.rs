@@ -52,6 +52,12 @@ impl<T: Rarely> Rare<T> {
         self.made.is_some()
     }
 
+    /// The part, if there is one. On a hot path this costs less than a look at a part that is not there.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.made.as_deref()
+    }
+
     /// The part, if there is one.
     #[inline]
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {

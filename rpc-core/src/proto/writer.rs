@@ -8,6 +8,9 @@ use crate::wire::{Frame, put_frame, put_header};
 /// The most bytes that a Chunk or an Item takes beside its data.
 pub(crate) const CHUNK_FRAME: usize = 32;
 
+/// The memory that short packets share to begin with, in bytes.
+const FIRST: usize = 256;
+
 /// A sequenced packet that is being written.
 pub(crate) struct PacketWriter<'a> {
     packet: &'a mut BytesMut,
@@ -33,6 +36,9 @@ impl<'a> PacketWriter<'a> {
     #[inline]
     pub(crate) fn begun(&mut self) -> &mut BytesMut {
         if self.packet.is_empty() {
+            if self.packet.capacity() == 0 {
+                self.packet.reserve(FIRST);
+            }
             put_header(self.packet, self.sequence.next_header());
             self.acks.note_sent();
         }

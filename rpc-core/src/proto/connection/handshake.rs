@@ -85,6 +85,7 @@ impl Connection {
             windows: Vec::new(),
             link: Rare::from(link),
             sequence,
+            packet_len: 0,
             outbox: Outbox::default(),
             queue: OnewayQueue::default(),
             calls: OutgoingCalls::new(),

@@ -205,7 +205,9 @@ impl Connection {
     /// streams that have not been read, results that callers have not taken, and what tables need for them.
     #[inline]
     pub(super) fn memory_held(&self) -> usize {
-        self.memory.held() + self.assembly.held() + self.recv_streams.memory()
+        let assembly = self.assembly.get().map_or(0, |assembly| assembly.held());
+        let streams = self.recv_streams.get().map_or(0, |streams| streams.memory());
+        self.memory.held() + assembly + streams
     }
 
     /// Whether `more` bytes more may be held; otherwise what is full.
@@ -280,11 +282,11 @@ impl Connection {
     /// since encoding copies shorter ones.
     #[inline]
     pub(super) fn receive_payload(&self, payload: Bytes) -> (Bytes, usize) {
-        let len = payload.len();
-        if !self.keeps_more_than(len) {
+        let (len, buffer) = (payload.len(), self.buffer());
+        if buffer <= most_of(len) {
             (payload, 0)
-        } else if len < MIN_PIECE || self.link.packet_len <= most_of(len) {
-            (payload, self.buffer())
+        } else if len < MIN_PIECE || self.packet_len <= most_of(len) {
+            (payload, buffer)
         } else {
             (Bytes::copy_from_slice(&payload), 0)
         }
@@ -303,8 +305,9 @@ impl Connection {
     }
 
     /// The length of the buffer that a part of the packet keeps alive.
+    #[inline]
     fn buffer(&self) -> usize {
-        self.link.packet_len.max(self.config.packet_buffer())
+        self.packet_len.max(self.config.packet_buffer())
     }
 }
 

@@ -112,6 +112,8 @@ pub struct Connection {
     /// What ends with the transport. All other fields belong to the session.
     link: Rare<Link>,
     sequence: Sequence,
+    /// The length of the packet that is being taken in.
+    packet_len: usize,
     /// Frames, transfers and streams that wait to be sent.
     outbox: Outbox,
     /// One-way calls that wait for the other side.
@@ -169,7 +171,7 @@ impl Connection {
             self.link.handshake_bytes.count(packet.len())?;
         }
         let len = packet.len();
-        self.link.packet_len = len;
+        self.packet_len = len;
         let max = self.config.max_packet();
         if len > max && self.life.is_open() {
             // What the client sends before it has the Welcome is bounded in another way.
@@ -385,11 +387,12 @@ impl Connection {
         self.life.is_open()
             && self.link.acks.due().is_some_and(|due| due <= now)
             && !self.has_output()
-            && !self.recv_streams.has_credit()
+            && !self.owes_credit()
     }
 
     /// Whether there is anything left to send. Done, Credit and acks do not count, because neither side needs them
     /// after the end, unless the other side waits for the ack of its last words.
+    #[inline]
     pub fn has_output(&self) -> bool {
         let waits = self.link.has_output() || self.outbox.has_frames() || self.has_bulk();
         waits || self.resumption.has_output() || self.owes_last_ack()

@@ -107,7 +107,7 @@ impl Schedule {
     /// When the next timer or deadline is due; a deadline whose call is over may make this earlier than needed.
     #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
-        let deadline = if self.is_paused { None } else { self.deadlines.next() };
+        let deadline = if self.is_paused { None } else { self.deadlines.get().and_then(Deadlines::next) };
         earlier(earlier(self.timers.next(), deadline), self.calls_due)
     }
 

@@ -195,7 +195,7 @@ impl Connection {
 
     /// Whether there is credit to send for items that were read.
     pub fn has_credit(&self) -> bool {
-        self.life.is_open() && self.recv_streams.has_credit()
+        self.life.is_open() && self.owes_credit()
     }
 
     /// A reader has read this much since its last report.
@@ -225,8 +225,19 @@ impl Connection {
         }
     }
 
+    /// Whether a producer is to get credit.
+    #[inline]
+    pub(super) fn owes_credit(&self) -> bool {
+        self.recv_streams.get().is_some_and(RecvStreams::has_credit)
+    }
+
     /// Opens streams that the other side produces, with this window in bytes if it is not 0.
+    #[inline]
     pub(super) fn accept_streams(&mut self, streams: &Streams, window: u32) -> Result<(), ProtocolError> {
+        if streams.is_empty() { Ok(()) } else { self.accept_some_streams(streams, window) }
+    }
+
+    fn accept_some_streams(&mut self, streams: &Streams, window: u32) -> Result<(), ProtocolError> {
         if streams.len() > MAX_CALL_STREAMS {
             return Err(StreamViolation::TooManyInFrame { count: streams.len(), max: MAX_CALL_STREAMS }.into());
         }
@@ -242,7 +253,7 @@ impl Connection {
     #[inline]
     pub(super) fn result_window(&self, method: Option<&MethodDescriptor>) -> u32 {
         let window = method.map_or(0, MethodDescriptor::announced_window);
-        if RecvStreams::is_lowered_by(&self.config, window) { window } else { 0 }
+        if window > 0 && RecvStreams::is_lowered_by(&self.config, window) { window } else { 0 }
     }
 
     /// The shell is about to hear of the call or the result that these streams came with.

@@ -75,7 +75,7 @@ impl Connection {
             || self.has_output()
             || self.may_feed()
             || self.served.owes_done()
-            || self.recv_streams.has_credit()
+            || self.owes_credit()
             || self.link.acks.due().is_some_and(|due| due <= now)
     }
 
@@ -93,15 +93,15 @@ impl Connection {
         let budget = PACKET_BYTES.min(largest);
         let number = self.sequence.next_number();
         let most = (self.outbox.waiting() / 2).clamp(self.batch(), PACKET_FRAMES);
-        let mut frames = 0;
+        let (mut frames, mut written) = (0, self.link.packet.len());
         while frames < most {
-            let left = budget.saturating_sub(self.link.packet.len());
-            if !self.put_next(now, number, left) {
+            if !self.put_next(now, number, written, budget) {
                 break;
             }
+            written = self.link.packet.len();
             frames += 1;
         }
-        let before_bulk = self.link.packet.len();
+        let before_bulk = written;
         if self.has_bulk() {
             if self.link.bulk.allows() {
                 frames += self.put_bulk(now, largest);
@@ -146,7 +146,7 @@ impl Connection {
 
     /// Whether a transfer or stream has something to send, credit allowing.
     pub(super) fn has_bulk(&self) -> bool {
-        self.outbox.has_bulk() || self.send_streams.has_unblocked()
+        self.outbox.has_bulk() || self.send_streams.get().is_some_and(|streams| streams.has_unblocked())
     }
 
     /// Puts about a chunk's worth of transfers and streams into the packet, in turn. Gives the number of frames.
@@ -235,9 +235,11 @@ impl Connection {
         }
     }
 
-    /// Puts the next frame into the packet with this number; false if there is none that fits into `left` bytes.
-    fn put_next(&mut self, now: Instant, number: u64, left: usize) -> bool {
-        if !self.link.packet.is_empty() && left < SMALL_FRAME {
+    /// Puts the next frame into the packet with this number, of which `written` bytes of `budget` are there; false if
+    /// there is none that fits.
+    fn put_next(&mut self, now: Instant, number: u64, written: usize, budget: usize) -> bool {
+        let (left, is_first) = (budget.saturating_sub(written), written == 0);
+        if !is_first && left < SMALL_FRAME {
             return false;
         }
         match self.next_report(now, number) {
@@ -245,7 +247,7 @@ impl Connection {
                 self.link.writer(&mut self.sequence).put(&report);
                 true
             }
-            None => self.put_frame(now, number, left),
+            None => self.put_frame(now, number, left, is_first),
         }
     }
 
@@ -254,6 +256,9 @@ impl Connection {
     fn next_report(&mut self, now: Instant, number: u64) -> Option<Frame> {
         if self.served.owes_done() && self.is_done_due(now) {
             return self.served.next_done();
+        }
+        if !self.owes_credit() {
+            return None;
         }
         let (stream, credit) = self.recv_streams.next_credit(number, self.sequence.acked())?;
         let Credit { items, bytes, read } = credit;
@@ -269,11 +274,10 @@ impl Connection {
     }
 
     /// Puts the next frame of the outbox into the packet; false if there is none that fits.
-    fn put_frame(&mut self, now: Instant, number: u64, left: usize) -> bool {
-        let first = self.link.packet.is_empty();
+    fn put_frame(&mut self, now: Instant, number: u64, left: usize, is_first: bool) -> bool {
         loop {
             // The frame is encoded in its place, because frames are large to move.
-            let Some(out) = self.outbox.front(left, first) else { return false };
+            let Some(out) = self.outbox.front(left, is_first) else { return false };
             let mut deadline_ms = None;
             if let OnSent::Request(key) = out.on_sent {
                 let Some(slot) = self.calls.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {

@@ -50,9 +50,7 @@ pub(crate) struct Link {
     /// The bytes that came before the Hello of a client, and with the Welcome of a server. At a server this count goes
     /// over to [`EarlyPackets`](super::EarlyPackets) with the Hello, and the link takes no more.
     pub(super) handshake_bytes: HandshakeBytes,
-    /// The length of the packet that is being taken in.
-    pub(super) packet_len: usize,
-    /// How long that packet has waited for the verdict on its sender.
+    /// How long the packet that is being taken in has waited for the verdict on its sender.
     pub(super) waited: Duration,
     /// At a server: bytes that may still come in packets that are too long, because the client may have sent them
     /// before it had the Welcome.
@@ -86,7 +84,6 @@ impl Link {
             handshake: handshake.map(Box::new),
             unsequenced: VecDeque::new(),
             handshake_bytes: HandshakeBytes::new(config.max_handshake()),
-            packet_len: 0,
             waited: Duration::ZERO,
             early_left: 0,
             full_rounds: 0,
