@@ -16,13 +16,15 @@ use rpc_core::{
 };
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::{LIMITS, SOON, join, packet, request, until};
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 const SESSIONS: usize = 200;
 /// What a session may take at the server while its client is away and nothing is under way.
 const IDLE: usize = 4 * KIB;
-/// What a session may take beside that if it keeps packets, for their list.
+/// What an idle session with a link may take if it can be resumed, beside what it takes if it cannot.
+const RESUMABLE: usize = 200;
+/// What a session without a link may take for the list of the packets that it keeps.
 const KEPT: usize = 128;
 /// What each kept packet may take beside its bytes.
 const PACKET: usize = 128;
@@ -42,8 +44,8 @@ impl Store for Shelf {
 }
 
 /// A client that has its Welcome, says so, makes calls with results of this length, acknowledges these or nothing, and
-/// is gone.
-async fn visit(server: &ServerHandle, calls: u64, len: u16, acks: bool) {
+/// is gone with its link.
+async fn visit(server: &ServerHandle, calls: u64, len: u16, acks: bool) -> WebSocketStream<TcpStream> {
     let mut link = join(server.local_addr()).await;
     let hello = Hello { resume_window_ms: 600_000, ..Hello::new(LIMITS, Vec::new()) };
     let first = PacketHeader { seq: 0, ack: 0 };
@@ -69,6 +71,7 @@ async fn visit(server: &ServerHandle, calls: u64, len: u16, acks: bool) {
             link.send(Message::Binary(packet(PacketHeader { seq: 0, ack: seq }, &[]))).await.unwrap();
         }
     }
+    link
 }
 
 /// The bytes that each of many sessions takes whose client is away.
@@ -79,7 +82,9 @@ async fn taken(calls: u64, len: u16, acks: bool) -> usize {
     let server = server.listen("127.0.0.1:0").await.unwrap();
     let visits = async |count: usize| {
         let all = server.sessions().len() + count;
-        stream::iter(0..count).for_each_concurrent(20, |_| visit(&server, calls, len, acks)).await;
+        stream::iter(0..count)
+            .for_each_concurrent(20, |_| async { drop(visit(&server, calls, len, acks).await) })
+            .await;
         until("all are away", || server.sessions().detached() == all).await;
     };
     // The first ones fill what all share.
@@ -91,6 +96,31 @@ async fn taken(calls: u64, len: u16, acks: bool) -> usize {
     for session in server.sessions() {
         session.discard();
     }
+    server.shutdown().await;
+    taken
+}
+
+/// The bytes that each of many idle sessions takes that have a link, and can be resumed or not.
+async fn attached(resumable: bool) -> usize {
+    let config = Config::builder().resume_window(Duration::from_secs(600)).build().unwrap();
+    let server =
+        Server::builder().service(Shelf.serve()).config(config).resume_anonymous(resumable).keep_headers([""; 0]);
+    let server = server.listen("127.0.0.1:0").await.unwrap();
+    let mut links = Vec::new();
+    let mut before = 0;
+    for count in [20, SESSIONS] {
+        before = allocated();
+        for _ in 0..count {
+            // The client's own buffers do not count.
+            links.push(visit(&server, 0, 0, false).await.into_inner().into_std().unwrap());
+        }
+    }
+    let taken = allocated().saturating_sub(before) / SESSIONS;
+    assert_eq!(server.sessions().detached(), 0);
+    for session in server.sessions() {
+        session.discard();
+    }
+    drop(links);
     server.shutdown().await;
     taken
 }
@@ -108,4 +138,7 @@ async fn a_session_without_a_link_takes_little_beside_the_bytes_that_it_keeps() 
     let taken = taken(10, 5000, true).await;
     println!("10 packets of 5000 bytes that are acknowledged: {taken} bytes, {IDLE} at most");
     assert!(taken <= IDLE, "10 packets of 5000 bytes that are acknowledged: {taken} bytes, {IDLE} at most");
+    let [plain, resumable] = [attached(false).await, attached(true).await];
+    println!("with a link: {plain} bytes; if it can be resumed: {resumable}");
+    assert!(resumable <= plain + RESUMABLE, "with a link: {plain} bytes; if it can be resumed: {resumable}");
 }

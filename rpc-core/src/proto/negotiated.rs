@@ -21,9 +21,9 @@ pub(super) struct Negotiated {
     /// The announced limits. The depth is cut to [`MAX_DEPTH`], so that a table by depth stays small.
     pub(super) limits: Arc<PeerLimits>,
     /// The contracts that the other side hosts.
-    pub(super) contracts: Vec<HostedContract>,
+    pub(super) contracts: Box<[HostedContract]>,
     /// At a client: the contracts that the server does not offer to it.
-    pub(super) withheld: Vec<WithheldContract>,
+    pub(super) withheld: Box<[WithheldContract]>,
     /// The longest payload that goes out in one frame: the lower limit of both sides.
     pub(super) chunk: usize,
     /// Bytes that the frames of one packet to the other side may take.
@@ -75,8 +75,8 @@ impl Negotiated {
             stream_fault: chunk.min(size(limits.payload)),
             streams: limits.streams.min(config.max_streams()) as usize,
             limits: shared(limits),
-            contracts,
-            withheld: Vec::new(),
+            contracts: contracts.into(),
+            withheld: Box::default(),
         }
     }
 }

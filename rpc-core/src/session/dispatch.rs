@@ -37,9 +37,8 @@ pub(super) struct Dispatch {
     kept: KeptBuffers,
     /// The places of calls whose arguments are arriving.
     arriving: BTreeMap<ServedKey, QueuedTurn>,
-    /// The end of the last poll, which is the beginning of the next.
-    clock: Instant,
-    /// A poll that ends later is slow.
+    /// A poll that ends later is slow. It began [`Config::slow_poll`](crate::Config::slow_poll) before, where the last
+    /// one ended.
     slow_at: Instant,
 }
 
@@ -63,7 +62,7 @@ impl Dispatch {
     pub(super) fn new(shared: Arc<SessionShared>, hosting: Hosting) -> Self {
         let (instances, running, arriving) = (Vec::new(), HashMap::default(), BTreeMap::new());
         let (now, kept) = (Instant::now(), KeptBuffers::new(&shared.config));
-        Self { shared, hosting, instances, runners: Vec::new(), running, kept, arriving, clock: now, slow_at: now }
+        Self { shared, hosting, instances, runners: Vec::new(), running, kept, arriving, slow_at: now }
     }
 
     pub(super) fn hosting(&self) -> &Hosting {
@@ -89,7 +88,6 @@ impl Dispatch {
     /// A poll begins now.
     #[inline]
     fn tick(&mut self, now: Instant) {
-        self.clock = now;
         self.slow_at = now.checked_add(self.shared.config.slow_poll()).unwrap_or(now);
     }
 
@@ -170,7 +168,7 @@ impl Dispatch {
             self.shared.polling(what, || polled = handling.poll(runner, &mut cx));
             let now = Instant::now();
             if now > self.slow_at {
-                watch_poll(&self.shared, what, now - self.clock);
+                watch_poll(&self.shared, what, now - self.slow_at + self.shared.config.slow_poll());
             }
             self.tick(now);
             if let Poll::Ready(result) = polled {

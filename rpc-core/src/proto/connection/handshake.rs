@@ -82,7 +82,7 @@ impl Connection {
             id,
             life: Lifecycle::new(),
             negotiated,
-            windows: Vec::new(),
+            windows: Box::default(),
             link: Rare::from(link),
             sequence,
             packet_len: 0,
@@ -226,6 +226,6 @@ impl Connection {
     }
 }
 
-fn windows_of(contracts: &[HostedContract]) -> Vec<(u32, u32)> {
+fn windows_of(contracts: &[HostedContract]) -> Box<[(u32, u32)]> {
     contracts.iter().flat_map(|contract| contract.windows.iter().copied()).collect()
 }

@@ -108,7 +108,7 @@ pub struct Connection {
     life: Lifecycle,
     negotiated: Negotiated,
     /// What this end has said of the streams among the arguments of its methods: see [`HostedContract::windows`].
-    windows: Vec<(u32, u32)>,
+    windows: Box<[(u32, u32)]>,
     /// What ends with the transport. All other fields belong to the session.
     link: Rare<Link>,
     sequence: Sequence,

@@ -123,5 +123,5 @@ pub(in crate::proto) fn judge(config: &Config, welcome: &Welcome) -> Result<Nego
         return Err(breach(HandshakeViolation::TooManyContracts { count, max: MAX_CONTRACTS }));
     }
     let negotiated = Negotiated::new(config, &welcome.limits, welcome.contracts.clone())?;
-    Ok(Negotiated { withheld: welcome.withheld.clone(), ..negotiated })
+    Ok(Negotiated { withheld: welcome.withheld.clone().into(), ..negotiated })
 }
