@@ -398,29 +398,6 @@ impl Connection {
         waits || self.resumption.has_output() || self.owes_last_ack()
     }
 
-    /// What the connection holds now.
-    pub fn stats(&self) -> ConnectionStats {
-        ConnectionStats {
-            calls_pending: self.calls.slots.live(),
-            calls_served: self.served.two_way_len(),
-            oneway_pending: self.calls.oneway_pending(),
-            oneway_served: self.served.oneway_len(),
-            queued_calls: self.queue.len(),
-            queued_bytes: self.queue.bytes(),
-            outbox_bytes: self.outbox.bytes(),
-            transfer_bytes: self.outbox.transfer_bytes(),
-            assembly_bytes: self.assembly.bytes(),
-            assemblies: self.assembly.len(),
-            streams_sending: self.send_streams.len(),
-            streams_receiving: self.recv_streams.len(),
-            stream_bytes_queued: self.send_streams.queued(),
-            stream_bytes_held: self.recv_streams.held(),
-            memory_held: self.memory_held() - self.assembly.pooled_bytes(),
-            unacked_bulk: self.link.bulk.under_way(),
-            replay_bytes: self.resumption.kept_bytes(),
-        }
-    }
-
     /// One-way calls that were made here and dropped, because the other side did not keep up, since the session began.
     pub fn oneway_dropped(&self) -> u64 {
         self.queue.dropped()

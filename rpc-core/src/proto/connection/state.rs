@@ -1,5 +1,6 @@
 //! What a connection tells of itself.
 
+use super::Connection;
 use crate::status::Status;
 
 /// Which end of the handshake a connection is. After the handshake both ends are alike.
@@ -80,4 +81,29 @@ pub struct ConnectionStats {
     pub stream_bytes_held: usize,
     /// Bytes that the other side makes this one hold, which count against `Config::session_memory`.
     pub memory_held: usize,
+}
+
+impl Connection {
+    /// What the connection holds now.
+    pub fn stats(&self) -> ConnectionStats {
+        ConnectionStats {
+            calls_pending: self.calls.slots.live(),
+            calls_served: self.served.two_way_len(),
+            oneway_pending: self.calls.oneway_pending(),
+            oneway_served: self.served.oneway_len(),
+            queued_calls: self.queue.len(),
+            queued_bytes: self.queue.bytes(),
+            outbox_bytes: self.outbox.bytes(),
+            transfer_bytes: self.outbox.transfer_bytes(),
+            assembly_bytes: self.assembly.bytes(),
+            assemblies: self.assembly.len(),
+            streams_sending: self.send_streams.len(),
+            streams_receiving: self.recv_streams.len(),
+            stream_bytes_queued: self.send_streams.queued(),
+            stream_bytes_held: self.recv_streams.held(),
+            memory_held: self.memory_held() - self.assembly.pooled_bytes(),
+            unacked_bulk: self.link.bulk.under_way(),
+            replay_bytes: self.resumption.kept_bytes(),
+        }
+    }
 }
