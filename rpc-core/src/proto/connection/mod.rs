@@ -331,6 +331,7 @@ impl Connection {
     }
 
     /// The same, to be kept.
+    #[cfg(feature = "session")]
     pub(crate) fn shared_peer_limits(&self) -> &Arc<PeerLimits> {
         &self.negotiated.limits
     }
