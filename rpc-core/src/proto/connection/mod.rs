@@ -45,7 +45,7 @@ mod transfers;
 mod transmit;
 mod turns;
 
-use std::{collections::VecDeque, fmt, mem, sync::Arc, task::Waker, time::Instant};
+use std::{collections::VecDeque, fmt, mem, task::Waker, time::Instant};
 
 use bytes::Bytes;
 
@@ -332,7 +332,7 @@ impl Connection {
 
     /// The same, to be kept.
     #[cfg(feature = "session")]
-    pub(crate) fn shared_peer_limits(&self) -> &Arc<PeerLimits> {
+    pub(crate) fn shared_peer_limits(&self) -> &std::sync::Arc<PeerLimits> {
         &self.negotiated.limits
     }
 
