@@ -206,10 +206,8 @@ impl Driver {
                     let until = now() + self.shared.config.close_timeout();
                     let until = self.shared.look(|connection| connection.end_by()).map_or(until, |by| by.min(until));
                     self.is_lingering = self.shared.look(|connection| connection.is_lingering());
-                    if self.is_lingering {
-                        // The other side may be away, and nothing but its acknowledgement is awaited.
-                        self.begin_closed_hooks(&error);
-                    }
+                    // What is left to do may take its time: the other side may be away, or slow to close the link.
+                    self.begin_closed_hooks(&error);
                     self.stage = Stage::Closing(Box::new((error, until)));
                 }
             }
@@ -328,8 +326,8 @@ impl Future for Driver {
                     let (error, until) = (**end).clone();
                     this.shared.with(|locked| mem::swap(&mut this.finished, &mut locked.finished));
                     this.dispatch.forget(&mut this.finished);
+                    let _ = this.drive_closed_hooks(cx);
                     if this.is_lingering {
-                        let _ = this.drive_closed_hooks(cx);
                         if !this.drive_linger(cx) {
                             return this.pend_until(cx, None);
                         }
