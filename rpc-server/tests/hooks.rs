@@ -28,7 +28,7 @@ async fn closed_hooks_do_not_wait_for_a_client_that_does_not_close_its_link() {
     let config = Config::builder().close_timeout(Duration::from_secs(600)).build().unwrap();
     let server = Server::builder().config(config).hooks(Bell(rung.clone())).listen("127.0.0.1:0").await.unwrap();
     let mut link = join(server.local_addr()).await;
-    link.send(Message::Binary(greeting().into())).await.unwrap();
+    link.send(Message::Binary(greeting())).await.unwrap();
     until("the session is open", || server.sessions().len() == 1).await;
     let session = server.sessions().into_iter().next().unwrap();
     let _closed = session.close();

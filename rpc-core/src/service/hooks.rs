@@ -85,8 +85,8 @@ pub trait SessionHooks: Send + Sync + 'static {
 
     /// A session has ended that the `opened` of this hook had let in, even if a later hook or the making of objects
     /// refused the session. Its handlers have been told to stop (`no_cancel` methods run on), and its objects are
-    /// dropped. The session may still be [closing](crate::SessionState::Closing): the hook does not wait until the other
-    /// side has taken in the end.
+    /// dropped. The session may still be [closing](crate::SessionState::Closing): the hook does not wait until the
+    /// other side has taken in the end.
     ///
     /// The hook may take [`crate::Config::hook_timeout`]; then its future is dropped. A server's shutdown waits for the
     /// hook within [`crate::Config::drain_timeout`], of which at least a twentieth is left for hooks. Beyond that time
