@@ -61,6 +61,8 @@ mod sessions;
 mod shared;
 mod signal;
 mod socket;
+#[cfg(test)]
+mod testing;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(unix)]

@@ -1,6 +1,8 @@
 //! What becomes of a connection that enters, and of its place, in each phase of a server; and what those hear who watch
 //! the sessions.
 
+mod hooks;
+
 use futures::{FutureExt, StreamExt};
 use rpc_core::{
     Config, ConnectionInfo, Hosting, SessionState,

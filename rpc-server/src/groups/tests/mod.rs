@@ -16,7 +16,7 @@ use rpc_testing::{SOON, until};
 use tokio::time::timeout;
 
 use super::*;
-use crate::sessions::Sessions;
+use crate::{sessions::Sessions, testing::Random};
 
 #[rpc_core::callback(group)]
 pub(super) trait Screen {
@@ -223,19 +223,6 @@ async fn principals_are_found_whenever_they_were_set() {
     assert_eq!(found(&ada), [one.id(), two.id()]);
     house.end(&one).await;
     assert_eq!(found(&ada), [two.id()]);
-}
-
-/// Random numbers that are the same in each run (SplitMix64).
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).unwrap()
-    }
 }
 
 /// Random joins, leaves and ends agree with a model of them.

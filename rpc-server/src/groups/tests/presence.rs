@@ -9,8 +9,11 @@ use futures::{FutureExt, StreamExt};
 use rpc_core::{ConnectionError, Session, SessionId};
 use rpc_testing::pass;
 
-use super::{House, Random};
-use crate::groups::{LeaveReason, Presence, PresenceChange};
+use super::House;
+use crate::{
+    groups::{LeaveReason, Presence, PresenceChange},
+    testing::Random,
+};
 
 const ALMOST: Duration = Duration::from_millis(1_900);
 const REST: Duration = Duration::from_millis(200);

@@ -1,7 +1,6 @@
 //! Groups of many sessions in virtual time: sessions join, leave, lose their links, come back and read slowly, while
 //! calls of every policy are sent to them.
 
-mod cable;
 mod seat;
 
 use std::{
@@ -20,8 +19,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Random, presence::Reader};
-use crate::groups::{Group, Presence};
+use super::presence::Reader;
+use crate::{
+    groups::{Group, Presence},
+    testing::Random,
+};
 
 /// Seeds in one run of the test. `SIMULATION_SEEDS` sets another number.
 const SEEDS: u64 = 1000;

@@ -12,8 +12,11 @@ use rpc_core::{
 use rpc_testing::SOON;
 use tokio::time::timeout;
 
-use super::cable::Cable;
-use crate::{caps::Caps, sessions::Kind, sessions::Sessions};
+use crate::{
+    caps::Caps,
+    sessions::{Kind, Sessions},
+    testing::Cable,
+};
 
 #[rpc_core::callback(group)]
 pub(super) trait Board {

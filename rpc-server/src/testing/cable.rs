@@ -14,7 +14,7 @@ use rpc_core::{
 
 /// What a test does to a link.
 #[derive(Clone, Default)]
-pub(super) struct Cable(Arc<Mutex<State>>);
+pub(crate) struct Cable(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -25,16 +25,16 @@ struct State {
 
 impl Cable {
     /// Both ends lose the link.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.change(|state| state.is_cut = true);
     }
 
     /// The client reads nothing from now on, or goes on.
-    pub(super) fn hold(&self, is_held: bool) {
+    pub(crate) fn hold(&self, is_held: bool) {
         self.change(|state| state.is_held = is_held);
     }
 
-    pub(super) fn around(&self, inner: Memory) -> Cabled {
+    pub(crate) fn around(&self, inner: Memory) -> Cabled {
         Cabled { inner, cable: self.clone() }
     }
 
@@ -48,7 +48,7 @@ impl Cable {
 }
 
 /// The client's end of such a link.
-pub(super) struct Cabled {
+pub(crate) struct Cabled {
     inner: Memory,
     cable: Cable,
 }
