@@ -107,6 +107,57 @@ async fn a_value_of_a_hook_is_found_until_the_closed_hooks_have_run() {
     }
 }
 
+#[rpc_core::service]
+trait Mill {
+    /// Never ends by itself.
+    async fn grind(&self, cx: &Context<MillClient>);
+}
+
+/// Says that it has begun, and then waits.
+struct Stone(UnboundedSender<Option<Arc<Role>>>);
+
+/// Reports the role on its session when it is dropped.
+struct Guard(Session, UnboundedSender<Option<Arc<Role>>>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.1.send(self.0.get()).unwrap();
+    }
+}
+
+impl Mill for Stone {
+    async fn grind(&self, cx: &Context<MillClient>) {
+        let guard = Guard(cx.session(), self.0.clone());
+        self.0.send(guard.0.get()).unwrap();
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_stopped_has_the_values_of_its_session_to_its_end() {
+    for with_hooks in [false, true] {
+        let (sender, mut roles) = unbounded_channel();
+        let hosting = Hosting::builder().service(Stone(sender).serve());
+        let (told, mut ends) = unbounded_channel();
+        let hosting = if with_hooks { hosting.hooks(Door(told)) } else { hosting };
+        let (server, client) = connect_in_memory(&hosting.build().unwrap(), &Hosting::default());
+        timeout(SOON, client.established()).await.unwrap().unwrap();
+        server.insert(Role::Operator);
+        let mill: MillClient = client.client();
+        let call = tokio::spawn(async move { mill.grind().await });
+        assert!(timeout(SOON, roles.recv()).await.unwrap().unwrap().is_some(), "it has begun");
+        let closed = server.close();
+        let role = timeout(SOON, roles.recv()).await.unwrap().unwrap();
+        assert_eq!(role.as_deref(), Some(&Role::Operator), "hooks: {with_hooks}");
+        call.await.unwrap().unwrap_err();
+        timeout(SOON, closed).await.unwrap();
+        if with_hooks {
+            assert!(timeout(SOON, ends.recv()).await.unwrap().unwrap().is_some());
+        }
+        until("the values are dropped", || server.get::<Role>().is_none()).await;
+    }
+}
+
 /// A value that holds its own session, and counts its drop.
 struct Own(#[expect(dead_code, reason = "it is only held")] Session, Arc<AtomicU32>);
 

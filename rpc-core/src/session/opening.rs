@@ -13,7 +13,7 @@ use crate::{
     error::ConnectionError,
     logging::LogLimit,
     panics::{Caught, Panicked},
-    peer::{EndOfValues, Session, SessionId, SessionShared, enter_opening, now},
+    peer::{Session, SessionId, SessionShared, enter_opening, now},
     proto::EarlyPackets,
     service::{Hosting, Instance},
     status::Status,
@@ -92,15 +92,8 @@ fn warn_of_slowness(session: SessionId, limit: Duration, setting: &str) {
     }
 }
 
-/// Runs the `closed` hooks whose `opened` hooks have succeeded, the last one first. They may ask for the session's
-/// values, which are dropped with the future.
-pub(super) async fn closed_hooks(
-    hosting: Hosting,
-    shared: Arc<SessionShared>,
-    opened: usize,
-    reason: ConnectionError,
-    _values: EndOfValues,
-) {
+/// Runs the `closed` hooks whose `opened` hooks have succeeded, the last one first.
+pub(super) async fn closed_hooks(hosting: Hosting, shared: Arc<SessionShared>, opened: usize, reason: ConnectionError) {
     let limit = shared.config.hook_timeout();
     let session = Session::new(shared);
     for hooks in hosting.hooks()[..opened].iter().rev() {

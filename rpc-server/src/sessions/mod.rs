@@ -173,7 +173,7 @@ impl Sessions {
     /// Takes no more sessions, drains the live ones and waits until the last one has ended. Until then clients may come
     /// back to sessions that can be [resumed](rpc_core::Config::resume_window).
     ///
-    /// A drain tells the other side, lets running calls end, and closes with code 1012; then `closed` hooks run. No
+    /// A drain tells the other side, lets running calls end, and closes with code 1012, while `closed` hooks run. No
     /// session is closed before all sessions have ended the calls that they serve, or
     /// [`Config::drain_grace`](rpc_core::Config::drain_grace) is over, because a handler may call the client of another
     /// session. This returns within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) of its first call in

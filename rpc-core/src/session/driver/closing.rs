@@ -99,8 +99,8 @@ impl Driver {
     pub(super) fn finish(&mut self, error: ConnectionError) {
         tracing::debug!(session = %self.shared.id, reason = excerpt_of(&error), "the session is over");
         self.transport = Box::new(Gone);
-        // The hosted objects are dropped before the end is announced.
-        self.begin_closed_hooks(&error);
+        self.tell_of_end(&error);
+        self.end_values();
         self.shared.finish(error);
         self.stage = Stage::ClosedHooks;
     }
@@ -134,8 +134,8 @@ impl Driver {
         }
     }
 
-    /// Tells the observers of the end, and gets the `closed` hooks ready, unless that has been done.
-    pub(super) fn begin_closed_hooks(&mut self, error: &ConnectionError) {
+    /// Tells the observers of the end, unless that has been done.
+    pub(super) fn tell_of_end(&mut self, error: &ConnectionError) {
         if mem::replace(&mut self.has_told_of_end, true) {
             return;
         }
@@ -147,11 +147,30 @@ impl Driver {
                 observer.session_failed(&session.info(), error);
             }
         });
+    }
+
+    /// Stops the handlers, drops the objects and gets the `closed` hooks ready, unless that has been done.
+    pub(super) fn begin_closed_hooks(&mut self, error: &ConnectionError) {
+        self.dispatch.stop_all();
         let opened = self.shared.hooks_opened.swap(0, Ordering::Relaxed);
-        let hosting = self.dispatch.take_hosting();
+        if opened > 0 {
+            let hosting = self.dispatch.hosting().clone();
+            self.closed_hooks = Some(closed_hooks(hosting, self.shared.clone(), opened, error.clone()).boxed());
+        }
+    }
+
+    /// The handlers have stopped, or have had the time for it: the session's values go when the `closed` hooks have
+    /// run, which may ask for them. What the session hosts goes as well.
+    fn end_values(&mut self) {
+        drop(self.dispatch.take_hosting());
         let values = EndOfValues::new(&self.shared.facts);
-        self.closed_hooks =
-            (opened > 0).then(|| closed_hooks(hosting, self.shared.clone(), opened, error.clone(), values).boxed());
+        self.closed_hooks = self.closed_hooks.take().map(|hooks| {
+            let values_last = async move {
+                hooks.await;
+                drop(values);
+            };
+            values_last.boxed()
+        });
     }
 
     /// Runs the `closed` hooks on, if there are any.
@@ -183,6 +202,8 @@ impl Drop for Driver {
             locked.connection.give_up_links();
         });
         self.begin_closed_hooks(&error);
+        self.tell_of_end(&error);
+        self.end_values();
         self.shared.finish(error);
         if let (Some(closed_hooks), Ok(runtime)) = (self.closed_hooks.take(), Handle::try_current()) {
             runtime.spawn(closed_hooks);

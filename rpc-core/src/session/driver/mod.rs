@@ -66,7 +66,7 @@ pub struct Driver {
     has_no_link: bool,
     /// The session has ended, and its last words have not been acknowledged.
     is_lingering: bool,
-    /// The observers have heard of the end, and the `closed` hooks have begun.
+    /// The observers have heard of the end.
     has_told_of_end: bool,
     /// The `closed` hooks of a session that has ended, while they run.
     closed_hooks: Option<BoxFuture<'static, ()>>,
@@ -201,13 +201,15 @@ impl Driver {
                     cx.waker().wake_by_ref();
                 }
                 Event::Closed(error) => {
-                    self.dispatch.stop_all();
                     self.shared.live(Life::Closing(error.clone()));
                     let until = now() + self.shared.config.close_timeout();
                     let until = self.shared.look(|connection| connection.end_by()).map_or(until, |by| by.min(until));
                     self.is_lingering = self.shared.look(|connection| connection.is_lingering());
                     // What is left to do may take its time: the other side may be away, or slow to close the link.
                     self.begin_closed_hooks(&error);
+                    if self.is_lingering {
+                        self.tell_of_end(&error);
+                    }
                     self.stage = Stage::Closing(Box::new((error, until)));
                 }
             }
