@@ -73,20 +73,28 @@ pub(crate) struct Assembly {
     buffer_pool: BufferPool,
 }
 
+/// What is known while no transfer arrives.
+#[derive(Debug, Default)]
+pub(crate) struct Arrived {
+    last_id: TransferId,
+    received: u64,
+}
+
 impl Rarely for Assembly {
-    type Terms = ();
+    type Terms = Arrived;
 
     fn none() -> &'static Self {
         static NONE: LazyLock<Assembly> = LazyLock::new(Assembly::default);
         &NONE
     }
 
-    fn begin((): &()) -> Self {
-        Self::default()
+    fn begin(&Arrived { last_id, received }: &Arrived) -> Self {
+        Self { last_id, received, ..Self::default() }
     }
 
-    fn is_as_begun(&self, (): &()) -> bool {
-        self.last_id == 0
+    fn can_go(&self, arrived: &mut Arrived) -> bool {
+        *arrived = Arrived { last_id: self.last_id, received: self.received };
+        self.arriving.is_empty() && self.buffer_pool.is_empty()
     }
 }
 
@@ -286,6 +294,7 @@ impl Purpose {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::rare::Rare;
 
     const KIB: usize = 1024;
     /// A payload of this length leaves a buffer that is pooled.
@@ -351,6 +360,22 @@ mod tests {
         let end = assembly.handle_chunk(1, &chunk(20_000));
         assert_eq!(end, Ok(Some((Purpose::DiscardItem(1), Bytes::new()))));
         assert_eq!((assembly.len(), assembly.held()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_empty_goes_and_the_next_one_knows_the_numbers() {
+        let mut assembly = Rare::<Assembly>::default();
+        assembly.number(7).unwrap();
+        assembly.begin(7, 100, Purpose::Call(1)).unwrap();
+        assembly.trim(Assembly::trim);
+        assert!(assembly.is_there(), "a transfer is under way");
+        assembly.handle_chunk(7, &chunk(100)).unwrap();
+        assembly.clear_buffer_pool();
+        assembly.trim(Assembly::trim);
+        assert!(!assembly.is_there());
+        assert_eq!(assembly.number(7), Err(TransferViolation::OldNumber { id: 7, last: 7 }.into()));
+        assert_eq!((assembly.is_there(), assembly.received()), (true, 100));
+        assembly.number(8).unwrap();
     }
 
     /// An announcement alone costs nothing, few bytes are copied again, and nothing is beyond the announced length.

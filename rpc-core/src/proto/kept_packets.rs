@@ -91,7 +91,7 @@ impl Rarely for KeptPackets {
         Self::new(*most)
     }
 
-    fn is_as_begun(&self, _: &usize) -> bool {
+    fn can_go(&self, _: &mut usize) -> bool {
         self.is_empty() && self.forgotten == 0
     }
 }

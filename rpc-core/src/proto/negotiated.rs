@@ -40,7 +40,7 @@ pub(super) struct Negotiated {
 impl Negotiated {
     /// What holds before the other side has announced anything.
     pub(super) fn assumed(config: &Config) -> Self {
-        Self::derive(config, own_limits(config), Vec::new())
+        Self::derive(config, Arc::new(own_limits(config)), Vec::new())
     }
 
     /// What holds after the other side has announced these limits and contracts.
@@ -57,7 +57,7 @@ impl Negotiated {
             return Err(HandshakeViolation::TooManyContracts { count: contracts.len(), max: MAX_CONTRACTS }.into());
         }
         let limits = PeerLimits { depth: limits.depth.min(MAX_DEPTH), ..limits.clone() };
-        Ok(Self::derive(config, limits, contracts))
+        Ok(Self::derive(config, shared(limits), contracts))
     }
 
     /// The window that the other side has set for the streams among a method's arguments, or 0.
@@ -65,7 +65,7 @@ impl Negotiated {
         find_window(self.contracts.iter().flat_map(|contract| &contract.windows), method)
     }
 
-    fn derive(config: &Config, limits: PeerLimits, contracts: Vec<HostedContract>) -> Self {
+    fn derive(config: &Config, limits: Arc<PeerLimits>, contracts: Vec<HostedContract>) -> Self {
         let chunk = config.chunk().min(size(limits.chunk));
         let beside_chunk = limits.packet.saturating_sub((chunk + PACKET_OVERHEAD / 2) as u64);
         Self {
@@ -74,7 +74,7 @@ impl Negotiated {
             text: config.max_metadata().min(MAX_PEER_TEXT).min(size(beside_chunk)),
             stream_fault: chunk.min(size(limits.payload)),
             streams: limits.streams.min(config.max_streams()) as usize,
-            limits: shared(limits),
+            limits,
             contracts: contracts.into(),
             withheld: Box::default(),
         }
@@ -108,7 +108,8 @@ pub(super) fn own_limits(config: &Config) -> PeerLimits {
     }
 }
 
-/// These limits, in the memory of another session if the last peer has announced the same: most peers do.
+/// These limits, in the memory of another session if the last peer has announced the same. The peers of a program are
+/// alike, most often.
 fn shared(limits: PeerLimits) -> Arc<PeerLimits> {
     static LAST: Mutex<Option<Arc<PeerLimits>>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);

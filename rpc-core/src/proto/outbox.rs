@@ -66,7 +66,7 @@ impl Rarely for BulkLane {
         Self::default()
     }
 
-    fn is_as_begun(&self, (): &()) -> bool {
+    fn can_go(&self, (): &mut ()) -> bool {
         self.transfers.is_empty() && self.streams.is_empty() && self.under_way.is_empty()
     }
 }
@@ -139,12 +139,11 @@ impl Outbox {
     pub(crate) fn trim(&mut self) {
         trim_line(&mut self.urgent);
         trim_line(&mut self.frames);
-        if let Some(bulk) = self.bulk.get_mut() {
+        self.bulk.trim(|bulk| {
             trim_line(&mut bulk.transfers);
             trim_line(&mut bulk.streams);
             trim_set(&mut bulk.under_way);
-            self.bulk.free();
-        }
+        });
     }
 
     /// Begins to send a transfer that has been announced.

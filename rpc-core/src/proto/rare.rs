@@ -16,8 +16,8 @@ pub(crate) trait Rarely: Sized + 'static {
     /// The part as it begins.
     fn begin(terms: &Self::Terms) -> Self;
 
-    /// Whether nothing would be lost if the part began anew.
-    fn is_as_begun(&self, terms: &Self::Terms) -> bool;
+    /// Whether the part can go: nothing is lost if it begins anew. It leaves in the terms what the next one has to know.
+    fn can_go(&self, terms: &mut Self::Terms) -> bool;
 }
 
 /// A part that takes a pointer and its terms while it is not needed. There may be very many sessions that are idle, so
@@ -64,9 +64,11 @@ impl<T: Rarely> Rare<T> {
         self.made.as_deref_mut()
     }
 
-    /// Frees the memory of a part that is as it began.
-    pub(crate) fn free(&mut self) {
-        if self.made.as_ref().is_some_and(|made| made.is_as_begun(&self.terms)) {
+    /// Frees memory: `trim` makes the part smaller, and one that can go goes.
+    pub(crate) fn trim(&mut self, trim: impl FnOnce(&mut T)) {
+        let Some(made) = &mut self.made else { return };
+        trim(made);
+        if made.can_go(&mut self.terms) {
             self.made = None;
         }
     }
@@ -136,21 +138,22 @@ mod tests {
             Self(*terms)
         }
 
-        fn is_as_begun(&self, terms: &usize) -> bool {
+        fn can_go(&self, terms: &mut usize) -> bool {
+            *terms = self.0 / 2 * 2;
             self.0 == *terms
         }
     }
 
     #[test]
-    fn a_part_is_there_from_the_first_change_until_it_is_as_it_began() {
-        let mut count = Rare::<Count>::new(7);
-        assert!(count.0 == 0 && count.get_mut().is_none());
+    fn a_part_is_there_from_the_first_change_until_it_can_go() {
+        let mut count = Rare::<Count>::new(6);
+        assert!(count.0 == 0 && !count.is_there());
         count.0 += 1;
-        count.free();
-        assert!(count.0 == 8 && count.get_mut().is_some());
-        count.0 -= 1;
-        assert_eq!(count.0, 7);
-        count.free();
-        assert!(count.0 == 0 && count.get_mut().is_none());
+        count.trim(|_| ());
+        assert!(count.0 == 7 && count.is_there(), "it is odd");
+        count.trim(|count| count.0 += 1);
+        assert!(count.0 == 0 && !count.is_there());
+        count.0 += 1;
+        assert_eq!(count.0, 9, "the next one goes on");
     }
 }

@@ -71,9 +71,9 @@ impl Connection {
         let acked = self.sequence.acked();
         if let Some(kept) = self.resumption.kept_mut() {
             kept.handle_ack(acked);
-            if matches!(self.resumption.bye(), Bye::Sent(number) if number <= acked) {
-                self.end_bye();
-            }
+        }
+        if matches!(self.resumption.bye(), Bye::Sent(number) if number <= acked) {
+            self.end_bye();
         }
     }
 

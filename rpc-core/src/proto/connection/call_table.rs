@@ -20,7 +20,7 @@ pub(super) struct CallTable<T> {
     places: Vec<Option<(CallId, T)>>,
     /// How many places are taken.
     taken: usize,
-    // Seeded, so that a peer who chooses the numbers does not choose the collisions.
+    // Ordered, so that a peer who chooses the numbers can choose no collisions.
     others: BTreeMap<CallId, T>,
 }
 

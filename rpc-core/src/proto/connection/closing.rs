@@ -217,7 +217,9 @@ impl Connection {
             link.end();
         }
         self.schedule.clear();
-        self.assembly.clear();
+        if let Some(assembly) = self.assembly.get_mut() {
+            assembly.clear();
+        }
         // Many calls may end with the connection, and all of them share one text.
         let status = Status::unavailable(format!("the call did not complete: {error}"));
         let lost = if was_open && flush == Flush::Output { self.flush_queue() } else { 0 };

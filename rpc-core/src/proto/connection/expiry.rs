@@ -41,10 +41,7 @@ impl Connection {
     /// Forgets the deadlines of calls that have ended, and frees memory that a busy time needed.
     pub(super) fn trim_deadlines(&mut self) {
         let slots = &self.calls.slots;
-        if let Some(deadlines) = self.schedule.deadlines.get_mut() {
-            deadlines.trim(|_, key| is_live(slots, key));
-            self.schedule.deadlines.free();
-        }
+        self.schedule.deadlines.trim(|deadlines| deadlines.trim(|_, key| is_live(slots, key)));
     }
 
     #[cfg(test)]

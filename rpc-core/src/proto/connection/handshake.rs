@@ -2,7 +2,6 @@
 
 use std::{
     mem,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,7 +24,7 @@ use crate::{
         rare::Rare,
         sequence::Sequence,
         slots::{Slot, SlotState},
-        streams::SendStreams,
+        streams::{SendStreams, SendTerms},
     },
     status::Status,
     wire::{Frame, Hello, HostedContract, Welcome, WithheldContract},
@@ -91,7 +90,7 @@ impl Connection {
             calls: OutgoingCalls::new(),
             served: ServedCalls::new(&own_limits(&config)),
             send_streams: Rare::default(),
-            recv_streams: Rare::new(config.clone()),
+            recv_streams: Rare::new((config.clone(), 0)),
             assembly: Rare::default(),
             schedule: Schedule::new(),
             memory: Memory::new(&config),
@@ -203,8 +202,7 @@ impl Connection {
     /// The other side has said what it takes.
     fn obey_peer(&mut self) {
         self.calls.count_depths(&self.negotiated.limits);
-        let terms = (Arc::clone(&self.negotiated.limits), self.config.clone());
-        self.send_streams.set_terms(Some(terms), SendStreams::obey);
+        self.send_streams.set_terms(SendTerms::new(&self.negotiated.limits, &self.config), SendStreams::obey);
     }
 
     fn open(&mut self, now: Instant) {

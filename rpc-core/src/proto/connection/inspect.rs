@@ -47,4 +47,16 @@ impl Connection {
     pub(crate) fn room_for_streams(&self) -> usize {
         self.recv_streams.room()
     }
+
+    /// The parts that are there, of those that most sessions do not need. The link and what is kept to be resumed are
+    /// not among them.
+    pub(crate) fn rare_parts(&self) -> Vec<&'static str> {
+        let parts = [
+            ("streams that are produced", self.send_streams.is_there()),
+            ("streams that are read", self.recv_streams.is_there()),
+            ("payloads that arrive", self.assembly.is_there()),
+            ("deadlines of waits", self.schedule.deadlines.is_there()),
+        ];
+        parts.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect()
+    }
 }

@@ -160,18 +160,9 @@ impl Connection {
         self.trim_kept_outcomes();
         self.outbox.trim();
         self.queue.trim();
-        if let Some(streams) = self.send_streams.get_mut() {
-            streams.trim();
-            self.send_streams.free();
-        }
-        if let Some(streams) = self.recv_streams.get_mut() {
-            streams.trim();
-            self.recv_streams.free();
-        }
-        if let Some(assembly) = self.assembly.get_mut() {
-            assembly.trim();
-            self.assembly.free();
-        }
+        self.send_streams.trim(|streams| streams.trim());
+        self.recv_streams.trim(|streams| streams.trim());
+        self.assembly.trim(|assembly| assembly.trim());
         self.trim_deadlines();
         self.output.trim();
         if let Some(link) = self.link.get_mut() {

@@ -109,7 +109,7 @@ pub struct Connection {
     negotiated: Negotiated,
     /// What this end has said of the streams among the arguments of its methods: see [`HostedContract::windows`].
     windows: Box<[(u32, u32)]>,
-    /// What ends with the transport. All other fields belong to the session.
+    /// What ends with the transport. All other fields belong to the session, or are scratch.
     link: Rare<Link>,
     sequence: Sequence,
     /// The length of the packet that is being taken in.

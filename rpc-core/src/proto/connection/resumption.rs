@@ -199,10 +199,7 @@ impl Resumption {
     /// Frees memory that a busy time needed.
     pub(super) fn trim(&mut self) {
         if let Some(links) = &mut self.0 {
-            if let Some(kept) = links.kept.get_mut() {
-                kept.trim();
-            }
-            links.kept.free();
+            links.kept.trim(KeptPackets::trim);
         }
     }
 

@@ -56,7 +56,7 @@ impl Rarely for Deadlines<DeadlineKey> {
         Self::new()
     }
 
-    fn is_as_begun(&self, (): &()) -> bool {
+    fn can_go(&self, (): &mut ()) -> bool {
         self.len() == 0
     }
 }

@@ -160,7 +160,7 @@ impl Connection {
 
     /// Ends a stream that is produced here, and throws away the items that wait.
     pub(super) fn stop_sending(&mut self, id: TransferId, end: StreamEnd) {
-        let Some(stopped) = self.send_streams.stop(id, end) else { return };
+        let Some(stopped) = self.send_streams.get_mut().and_then(|streams| streams.stop(id, end)) else { return };
         self.output.released.transfers += stopped.transfers;
         self.output.wakes.extend(stopped.waker);
         self.send_streams.pass_on(&mut self.output.wakes);
@@ -346,7 +346,11 @@ impl Connection {
 
     /// Ends all streams, because the session is over.
     pub(super) fn end_streams(&mut self, status: &Status) {
-        self.send_streams.clear(&mut self.output.wakes);
-        self.recv_streams.end(status, &mut self.output.wakes);
+        if let Some(streams) = self.send_streams.get_mut() {
+            streams.clear(&mut self.output.wakes);
+        }
+        if let Some(streams) = self.recv_streams.get_mut() {
+            streams.end(status, &mut self.output.wakes);
+        }
     }
 }

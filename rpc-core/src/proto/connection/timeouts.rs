@@ -51,7 +51,7 @@ impl Connection {
     /// Notes that `received` bytes have come in since the link began. `mid_message` says whether a message has begun
     /// and not ended.
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
-        if self.resumption.is_detached() {
+        if !self.link.is_there() {
             return;
         }
         let mid_message = mid_message && !self.life.has_ended();
@@ -61,7 +61,7 @@ impl Connection {
     /// Notes whether a write is stuck, and that `sent` bytes have gone out since the link began.
     #[inline]
     pub fn handle_write(&mut self, now: Instant, stuck: bool, sent: u64) {
-        if self.resumption.is_detached() {
+        if !self.link.is_there() {
             return;
         }
         self.link.progress.note_sent(sent);
@@ -95,7 +95,7 @@ impl Connection {
     #[inline]
     pub fn handle_controls(&mut self, now: Instant, seen: u64) -> bool {
         // Without a link, these are the frames of the last one, which has been judged.
-        self.resumption.is_detached() || !self.link.liveness.has_new_controls(seen) || self.charge_controls(now, seen)
+        !self.link.is_there() || !self.link.liveness.has_new_controls(seen) || self.charge_controls(now, seen)
     }
 
     fn charge_controls(&mut self, now: Instant, seen: u64) -> bool {

@@ -170,7 +170,9 @@ impl Connection {
             }
         }
         self.output.released.transfers += gone.transfers;
-        self.send_streams.pass_on(&mut self.output.wakes);
+        if let Some(streams) = self.send_streams.get_mut() {
+            streams.pass_on(&mut self.output.wakes);
+        }
         if gone.frames > 0 {
             let bulk = self.link.packet.len() - before;
             self.link.bulk.count(self.sequence.last_number(), bulk, now);
@@ -181,7 +183,7 @@ impl Connection {
     /// The transfer or stream whose turn it is to send. If the streams that the last credit let go have left some of
     /// the credit, another stream that was blocked has its turn.
     fn next_turn(&mut self) -> Option<BulkEntry> {
-        self.outbox.next_turn().or_else(|| self.send_streams.unblock().map(BulkEntry::Stream))
+        self.outbox.next_turn().or_else(|| self.send_streams.get_mut()?.unblock().map(BulkEntry::Stream))
     }
 
     /// Puts the next chunk of a transfer into the packet; false if the chunk is longer than `left` bytes, so that it

@@ -326,7 +326,7 @@ impl Rarely for Link {
         link
     }
 
-    fn is_as_begun(&self, (): &()) -> bool {
+    fn can_go(&self, (): &mut ()) -> bool {
         false
     }
 }

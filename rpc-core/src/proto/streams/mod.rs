@@ -55,7 +55,7 @@ use amount::Amount;
 pub(crate) use recv_streams::RecvStreams;
 pub use recv_streams::Taken;
 use send_stream::SendStream;
-pub(crate) use send_streams::{SendStreams, WaitsFor};
+pub(crate) use send_streams::{SendStreams, SendTerms, WaitsFor};
 pub use turn::LongState;
 pub(crate) use turn::{TurnLimits, TurnOutput, TurnResult};
 

@@ -269,6 +269,7 @@ fn nothing_is_left_of_many_streams() {
     liar.pair.ends[SERVER].connection.handle_timeout(after);
     let room = liar.pair.ends[SERVER].connection.room_for_streams();
     assert_eq!(room, 0);
+    assert_eq!(liar.pair.ends[SERVER].connection.rare_parts(), [""; 0]);
     assert_eq!(liar.closed(), None);
 }
 

@@ -72,20 +72,24 @@ fn first_window(config: &Config) -> Amount {
 }
 
 impl Rarely for RecvStreams {
-    type Terms = Config;
+    /// How this side is configured, and how much of all credit has been used and not been granted again.
+    type Terms = (Config, i64);
 
     fn none() -> &'static Self {
         static NONE: LazyLock<RecvStreams> = LazyLock::new(|| RecvStreams::new(&Config::default()));
         &NONE
     }
 
-    fn begin(config: &Config) -> Self {
-        Self::new(config)
+    fn begin((config, used): &Self::Terms) -> Self {
+        let mut streams = Self::new(config);
+        streams.all_credit -= used;
+        streams
     }
 
-    fn is_as_begun(&self, _: &Config) -> bool {
-        let has_credit = self.all_credit == self.all_window && self.all_due == 0 && self.due.is_empty();
-        self.streams.is_empty() && self.open == 0 && has_credit && self.all_held == 0 && self.all_ends == 0
+    fn can_go(&self, (_, used): &mut Self::Terms) -> bool {
+        *used = self.all_window - self.all_credit;
+        let owes_nothing = self.all_due == 0 && self.due.is_empty();
+        self.streams.is_empty() && self.open == 0 && owes_nothing && self.all_held == 0 && self.all_ends == 0
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     super::{Credit, ITEM},
     *,
 };
+use crate::proto::rare::Rare;
 
 /// The credit of all streams together; up to a quarter of it is scarce.
 const SHARED: usize = 40_000;
@@ -188,4 +189,23 @@ fn shared_credit_is_given_for_what_was_read_when_that_is_half_of_the_window() {
     }
     assert!(!streams.has_credit());
     streams.check();
+}
+
+#[test]
+fn a_table_that_is_empty_goes_and_the_next_one_has_the_credit_that_is_left() {
+    let mut streams = Rare::<RecvStreams>::new((config(), 0));
+    streams.open(1, 0).unwrap();
+    streams.hand_over(1);
+    come(&mut streams, 1, 1000).unwrap();
+    streams.trim(RecvStreams::trim);
+    assert!(streams.is_there(), "an item waits");
+    read(&mut streams, 1, 1000);
+    streams.finish(1, Ok(()), &mut Vec::new()).unwrap();
+    assert!(!streams.leave(1, &mut Vec::new()), "it has ended");
+    streams.trim(RecvStreams::trim);
+    assert!(!streams.is_there());
+    streams.open(2, 0).unwrap();
+    come(&mut streams, 2, SHARED - 1000).unwrap();
+    let beyond = come(&mut streams, 2, ITEM + 1).unwrap_err();
+    assert!(beyond.to_string().contains("credit"), "{beyond}");
 }

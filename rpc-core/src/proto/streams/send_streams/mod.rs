@@ -56,35 +56,49 @@ struct Tail {
     read: u64,
 }
 
+/// What is known while no stream is produced here.
+#[derive(Debug, Default)]
+pub(crate) struct SendTerms {
+    /// What the other side announced, once it has, and how this side is configured.
+    agreed: Option<(Arc<PeerLimits>, Config)>,
+    /// Credit of all streams together.
+    credit: i64,
+}
+
+impl SendTerms {
+    pub(crate) fn new(limits: &Arc<PeerLimits>, config: &Config) -> Self {
+        Self { credit: signed(limits.streams_bytes), agreed: Some((Arc::clone(limits), config.clone())) }
+    }
+}
+
 impl Rarely for SendStreams {
-    /// What the other side announced, once it has, and what this side is configured to.
-    type Terms = Option<(Arc<PeerLimits>, Config)>;
+    type Terms = SendTerms;
 
     fn none() -> &'static Self {
         static NONE: LazyLock<SendStreams> = LazyLock::new(SendStreams::default);
         &NONE
     }
 
-    fn begin(terms: &Self::Terms) -> Self {
+    fn begin(terms: &SendTerms) -> Self {
         let mut streams = Self::default();
         streams.obey(terms);
         streams
     }
 
-    fn is_as_begun(&self, terms: &Self::Terms) -> bool {
+    fn can_go(&self, terms: &mut SendTerms) -> bool {
+        terms.credit = self.shared.credit;
         // Who waits among the producers is stale if there is no stream.
-        let is_empty = self.streams.is_empty() && self.tails.is_empty();
-        let credit = terms.as_ref().map_or(0, |(limits, _)| signed(limits.streams_bytes));
-        is_empty && self.shared.credit == credit
+        self.streams.is_empty() && self.tails.is_empty()
     }
 }
 
 impl SendStreams {
     /// The other side has announced its limits, if it has. Until then nothing can be sent.
-    pub(crate) fn obey(&mut self, terms: &<Self as Rarely>::Terms) {
-        if let Some((limits, config)) = terms {
+    pub(crate) fn obey(&mut self, terms: &SendTerms) {
+        if let Some((limits, config)) = &terms.agreed {
             let chunk = usize::try_from(limits.chunk).unwrap_or(usize::MAX).min(config.chunk());
             self.set_limits(limits, chunk, config.streams_window().min(config.item_memory()));
+            self.shared.credit = terms.credit;
         }
     }
 

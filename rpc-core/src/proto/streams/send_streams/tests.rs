@@ -6,7 +6,7 @@ use super::{
     super::{ITEM, StreamRoom},
     *,
 };
-use crate::proto::{acks::AckSchedule, sequence::Sequence};
+use crate::proto::{acks::AckSchedule, rare::Rare, sequence::Sequence};
 
 const CHUNK: usize = 100;
 const ROOM: usize = 1000;
@@ -268,4 +268,22 @@ fn a_producer_that_asks_again_and_again_leaves_few_entries() {
         assert_eq!(all.poll(1, &mut Vec::new()), StreamRoom::default());
         all.0.check();
     }
+}
+
+#[test]
+fn a_table_that_is_empty_goes_and_the_next_one_has_the_credit_that_is_left() {
+    let limits = Arc::new(PeerLimits { streams_bytes: 8000, stream_bytes: 10_000, ..PeerLimits::all(100, 1 << 20) });
+    let mut streams = Rare::<SendStreams>::default();
+    streams.open(1, None, &limits, 0);
+    streams.set_terms(SendTerms::new(&limits, &Config::default()), SendStreams::obey);
+    assert_eq!(streams.shared.credit, 8000, "what was opened before the other side announced its limits");
+    streams.shared.credit -= 300;
+    streams.trim(SendStreams::trim);
+    assert!(streams.is_there(), "a stream is there");
+    streams.forget(1);
+    streams.trim(SendStreams::trim);
+    assert!(!streams.is_there());
+    streams.open(2, None, &limits, 0);
+    assert_eq!(streams.shared.credit, 7700);
+    assert_eq!(streams.shared.room, SendStreams::begin(&SendTerms::new(&limits, &Config::default())).shared.room);
 }
