@@ -16,7 +16,8 @@ pub(crate) trait Rarely: Sized + 'static {
     /// The part as it begins.
     fn begin(terms: &Self::Terms) -> Self;
 
-    /// Whether the part can go: nothing is lost if it begins anew. It leaves in the terms what the next one has to know.
+    /// Whether the part can go: nothing is lost if it begins anew. It leaves in the terms what the next one has to
+    /// know.
     fn can_go(&self, terms: &mut Self::Terms) -> bool;
 }
 

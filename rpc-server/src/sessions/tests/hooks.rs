@@ -1,5 +1,5 @@
-//! Hooks of many sessions in virtual time: links are cut while hooks run, sessions come back, close and are given up, at
-//! any instant.
+//! Hooks of many sessions in virtual time: links are cut while hooks run, sessions come back, close and are given up,
+//! at any instant.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -255,9 +255,9 @@ impl World {
     async fn end(self) {
         let sessions = &self.house.sessions;
         if self.random.0 % 2 == 0 {
-            sessions.begin_drain()
+            sessions.begin_drain();
         } else {
-            sessions.close()
+            sessions.close();
         }
         self.clients.iter().for_each(|client| drop(client.session.close()));
         // Longer than any window, linger or hook.
