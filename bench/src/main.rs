@@ -15,8 +15,10 @@ use common::{Outcome, Server, measure, median, worker};
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum System {
-    /// Typed calls through Duplex RPC.
+    /// Typed calls through Duplex RPC, in a session that ends with its link.
     Ours,
+    /// The same, in a session that outlives its link.
+    Resumable,
     /// Messages through a bare tokio-tungstenite echo: all that is ready is fed, then flushed once.
     Echo,
 }
@@ -48,7 +50,8 @@ fn main() -> Outcome<()> {
     if let Some(system) = options.serve {
         return worker(0, async move {
             match system {
-                System::Ours => ours::serve().await,
+                System::Ours => ours::serve(false).await,
+                System::Resumable => ours::serve(true).await,
                 System::Echo => echo::serve().await,
             }
         });
@@ -58,7 +61,8 @@ fn main() -> Outcome<()> {
         let time = Duration::from_secs_f64(options.seconds);
         return worker(1, async move {
             let rate = match system {
-                System::Ours => ours::call(&addr, in_flight, time).await?,
+                System::Ours => ours::call(&addr, in_flight, time, false).await?,
+                System::Resumable => ours::call(&addr, in_flight, time, true).await?,
                 System::Echo => echo::call(&addr, in_flight, time).await?,
             };
             println!("{rate}");
@@ -69,18 +73,23 @@ fn main() -> Outcome<()> {
 }
 
 fn compare(options: &Options) -> Outcome<()> {
-    let systems = [System::Echo, System::Ours];
-    println!("{:>9} {:>14} {:>14} {:>7}", "in flight", "echo /s", "ours /s", "ratio");
+    let systems = [System::Echo, System::Ours, System::Resumable];
+    println!(
+        "{:>9} {:>14} {:>14} {:>7} {:>14} {:>7}",
+        "in flight", "echo /s", "ours /s", "ratio", "resumable /s", "to ours"
+    );
     for &in_flight in &options.in_flight {
-        let mut rates = [Vec::new(), Vec::new()];
+        let mut rates = systems.map(|_| Vec::new());
         for _ in 0..options.rounds {
             for (system, rates) in systems.into_iter().zip(&mut rates) {
                 rates.push(round(system, in_flight, options.seconds)?);
             }
         }
-        let ratios = rates[0].iter().zip(&rates[1]).map(|(echo, ours)| ours / echo).collect();
-        let [echo, ours] = rates.map(median);
-        println!("{in_flight:>9} {echo:>14.0} {ours:>14.0} {:>7.2}", median(ratios));
+        let ratio =
+            |one: &[f64], other: &[f64]| median(one.iter().zip(other).map(|(one, other)| other / one).collect());
+        let (to_echo, to_ours) = (ratio(&rates[0], &rates[1]), ratio(&rates[1], &rates[2]));
+        let [echo, ours, resumable] = rates.map(median);
+        println!("{in_flight:>9} {echo:>14.0} {ours:>14.0} {to_echo:>7.2} {resumable:>14.0} {to_ours:>7.2}");
     }
     Ok(())
 }

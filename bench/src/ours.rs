@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use common::{Outcome, announce};
 use rpc_client::{Connect, Reconnect};
+use rpc_core::Stub;
 use rpc_server::Server;
 use tokio::task::JoinSet;
 
@@ -20,16 +21,18 @@ impl Counter for Plain {
     }
 }
 
-pub(crate) async fn serve() -> Outcome<()> {
-    let server = Server::builder().service(Plain.serve()).listen("127.0.0.1:0").await?;
+pub(crate) async fn serve(resumable: bool) -> Outcome<()> {
+    let server = Server::builder().service(Plain.serve()).resume_anonymous(resumable).listen("127.0.0.1:0").await?;
     announce(server.local_addr())?;
     server.wait().await;
     Ok(())
 }
 
-pub(crate) async fn call(addr: &str, in_flight: usize, time: Duration) -> Outcome<f64> {
-    // As the peers beside it, the client does not connect again.
-    let counter = CounterClient::connect(format!("ws://{addr}/")).reconnect(Reconnect::never()).await?;
+pub(crate) async fn call(addr: &str, in_flight: usize, time: Duration, resumable: bool) -> Outcome<f64> {
+    // As the peers beside it, the client of a session that ends with its link does not connect again.
+    let reconnect = if resumable { Reconnect::default() } else { Reconnect::never() };
+    let counter = CounterClient::connect(format!("ws://{addr}/")).reconnect(reconnect).await?;
+    assert_eq!(counter.session().is_resumable(), resumable);
     // Warm up, then measure.
     calls(&counter, in_flight, time / 5).await?;
     calls(&counter, in_flight, time).await
