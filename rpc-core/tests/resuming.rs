@@ -131,6 +131,25 @@ async fn a_session_waits_for_a_link_no_longer_than_either_side_would_like() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_comes_when_the_session_has_a_link_again_leaves_it_alone() {
+    let ends = Ends::begin(Hosting::default(), [config(60 * SECOND), config(60 * SECOND)]).await;
+    ends.lose().await;
+    let (outcome, back) = ends.come_back(&ends.resumable, Duration::ZERO).await;
+    assert!(matches!((&outcome, back.await.unwrap()), (ResumeOutcome::Done(_), Ok(Resumed::Same))), "{outcome:?}");
+    sleep(SECOND).await;
+    let (near, far, _line) = Line::new();
+    let (hosting, info) = (Hosting::default(), ConnectionInfo::default());
+    let late = resume(&ends.client, None, far, &hosting, &ends.configs[1], info).await;
+    assert_eq!(late.unwrap_err(), ConnectionError::ClosedLocally);
+    assert!(Handshake::read(near, &ends.configs[0]).await.is_err(), "the server is asked for nothing");
+    // The session is not deaf to its link.
+    let closed = Instant::now();
+    ends.server.close();
+    ends.client.closed().await;
+    assert!(closed.elapsed() < SECOND, "{:?}", closed.elapsed());
+}
+
 /// Never decides.
 struct Slow;
 

@@ -46,7 +46,9 @@ pub enum Resumed {
 /// # Errors
 ///
 /// If the server refuses the client, breaks the protocol or does not answer in time. Unless the session
-/// [is over](Session::closed), another attempt may follow. Dropping the future drops the link.
+/// [is over](Session::closed), another attempt may follow. [`ConnectionError::ClosedLocally`] if the session has a link
+/// already, which it keeps, or if a later attempt has been made meanwhile; of a session that is over, how it ended. The
+/// transport is closed with code 1000 then. Dropping the future drops the link.
 ///
 /// # Panics
 ///
@@ -60,7 +62,17 @@ pub async fn resume(
     info: ConnectionInfo,
 ) -> Result<Resumed, ConnectionError> {
     let shared = session.shared();
-    let mut hello = shared.look(|connection| connection.resume_hello(hosting.announced()));
+    let asked = shared.look(|connection| {
+        let not_now = connection.ended().cloned().unwrap_or(ConnectionError::ClosedLocally);
+        connection.resume_hello(hosting.announced()).ok_or(not_now)
+    });
+    let mut hello = match asked {
+        Ok(hello) => hello,
+        Err(error) => {
+            close_in_background(transport.boxed(), CloseCode::NORMAL, String::new(), config.close_timeout());
+            return Err(error);
+        }
+    };
     let epoch = hello.resume.as_ref().map_or(0, |resume| resume.epoch);
     if let Some(credential) = credential.filter(|credential| credential.is_in_hello()) {
         credential.expose().clone_into(&mut hello.credentials);

@@ -122,11 +122,8 @@ impl World {
     }
 
     fn resume_at_client(&mut self, received: u64, source: &mut Source<'_>) {
-        if self.connection.detached().is_none() || self.connection.is_over() {
-            return;
-        }
         let (now, config) = (self.now, self.setup.config.clone());
-        let hello = self.connection.resume_hello(hosted());
+        let Some(hello) = self.connection.resume_hello(hosted()) else { return };
         let sent = hello.resume.as_ref().map(|resume| resume.received);
         let mut reader = WelcomeReader::new(config, hello, now);
         while reader.poll_transmit().is_some() {}

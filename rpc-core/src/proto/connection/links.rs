@@ -248,14 +248,18 @@ impl Connection {
         self.end_bye();
     }
 
-    /// At a client whose session has no link: what is to be said on the next one.
-    pub fn resume_hello(&mut self, contracts: Vec<HostedContract>) -> Box<Hello> {
+    /// At a client whose session has no link: what is to be said on the next one. `None` if the session has a link,
+    /// which would be deaf from now on, or is over.
+    pub fn resume_hello(&mut self, contracts: Vec<HostedContract>) -> Option<Box<Hello>> {
+        if !self.resumption.is_detached() || self.is_over() {
+            return None;
+        }
         let mut hello = hello(&self.config, contracts);
         let received = self.sequence.received();
         hello.resume = self.resumption.granted_mut().map(|links| links.next_resume(received));
         // A session that has ended needs its last words acknowledged, and no session in its place.
         hello.resume_window_ms = if self.life.has_ended() { 0 } else { self.resumption.asked_ms() };
-        hello
+        Some(hello)
     }
 
     /// At a client: goes on over a link on which the server has said that it resumes the session.

@@ -76,7 +76,8 @@ impl Driver {
             if !is_lingering {
                 return true;
             }
-            if has_events || received.is_ready() {
+            // A transport that has ended says so whenever it is asked.
+            if has_events || matches!(received, Poll::Ready(Ok(_))) {
                 continue;
             }
             match self.drive_transmit(cx, &mut Round::begun(), false) {

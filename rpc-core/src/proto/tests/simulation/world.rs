@@ -121,12 +121,12 @@ impl World {
 
     /// The client asks for its session on a new link, if it has let go of the old one.
     pub(super) fn dial_again(&mut self) -> bool {
-        if self.client.link.is_some() || self.client.connection.detached().is_none() {
+        if self.client.link.is_some() {
             return false;
         }
+        let Some(hello) = self.client.connection.resume_hello(contracts()) else { return false };
         self.hang_up();
         let link = self.dial();
-        let hello = self.client.connection.resume_hello(contracts());
         self.greeting = Some((link, WelcomeReader::new(self.config.clone(), hello, self.now)));
         self.redial = None;
         true

@@ -194,7 +194,7 @@ fn a_client_with_nothing_but_its_last_words_asks_for_no_other_session() {
     let mut client = client(now);
     client.handle_lost(now, lost());
     client.close();
-    let said = client.resume_hello(Vec::new());
+    let said = client.resume_hello(Vec::new()).unwrap();
     assert_eq!((said.resume_window_ms, said.resume.map(|resume| resume.epoch)), (0, Some(1)));
 }
 
@@ -246,7 +246,7 @@ fn last_words_are_given_up_when_the_server_has_an_impossible_position() {
     let mut client = client(now);
     client.handle_lost(now, lost());
     client.close();
-    let said = client.resume_hello(Vec::new());
+    let said = client.resume_hello(Vec::new()).unwrap();
     assert!(client.attach_to(now, welcomed(now, said, 5)).is_err());
     assert!(!client.is_lingering() && !client.has_output());
 }

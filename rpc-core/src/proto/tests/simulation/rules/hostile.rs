@@ -174,7 +174,7 @@ fn a_session_that_ends_while_its_link_is_made_says_its_last_words_over_it() {
     let now = Instant::now();
     let mut client = client(now);
     client.handle_lost(now, lost());
-    let said = client.resume_hello(Vec::new());
+    let said = client.resume_hello(Vec::new()).unwrap();
     assert_eq!(said.resume_window_ms, 60_000);
     client.close();
     client.attach_to(now, super::welcomed(now, said, 0)).unwrap();
@@ -219,7 +219,7 @@ fn a_link_that_comes_when_all_is_said_is_not_taken() {
     let now = Instant::now();
     let mut client = client(now);
     client.handle_lost(now, lost());
-    let said = client.resume_hello(Vec::new());
+    let said = client.resume_hello(Vec::new()).unwrap();
     client.close();
     client.handle_timeout(now);
     client.handle_timeout(now + 11 * SECOND);

@@ -125,7 +125,7 @@ fn a_client_whose_server_has_an_impossible_position_ends_its_session() {
     let mut client = client(now);
     client.handle_lost(now, lost());
     assert!(client.detached().is_some());
-    let said = client.resume_hello(Vec::new());
+    let said = client.resume_hello(Vec::new()).unwrap();
     assert_eq!(said.resume, Some(Resume { token: token(), epoch: 1, received: 0 }));
     let error = client.attach_to(now, welcomed(now, said, 1)).unwrap_err();
     let violation = HandshakeViolation::ImpossiblePosition { received: 1, acked: 0, last: 0 };
@@ -166,7 +166,7 @@ fn a_client_that_goes_on_says_at_once_that_it_has_the_welcome() {
     let now = Instant::now();
     let mut client = client(now);
     client.handle_lost(now, lost());
-    let said = client.resume_hello(Vec::new());
+    let said = client.resume_hello(Vec::new()).unwrap();
     client.attach_to(now, welcomed(now, said, 0)).unwrap();
     assert_eq!(client.poll_timeout(), Some(now));
     assert_eq!(client.poll_transmit(now), Some(packet(0, 0, &[])));
@@ -298,6 +298,20 @@ fn a_window_of_less_than_a_millisecond_is_none() {
 }
 
 #[test]
+fn a_client_asks_for_another_link_only_while_it_has_none() {
+    let now = Instant::now();
+    let mut client = client(now);
+    assert_eq!(client.resume_hello(Vec::new()), None);
+    client.handle_lost(now, lost());
+    let said = client.resume_hello(Vec::new()).unwrap();
+    client.attach_to(now, welcomed(now, said, 0)).unwrap();
+    // Another epoch would make the session deaf to the link that it has.
+    assert_eq!((client.resume_hello(Vec::new()), client.epoch()), (None, 1));
+    client.handle_lost(now, lost());
+    assert_eq!(client.resume_hello(Vec::new()).and_then(|said| said.resume).map(|resume| resume.epoch), Some(2));
+}
+
+#[test]
 fn a_client_asks_for_the_window_that_it_would_like_on_each_of_its_links() {
     let now = Instant::now();
     let mut asking = Connection::client(1, Config::default(), Vec::new(), now);
@@ -307,5 +321,5 @@ fn a_client_asks_for_the_window_that_it_would_like_on_each_of_its_links() {
     let mut client = greeting_client(now);
     client.handle_packet(now, welcome(1_000));
     client.handle_lost(now, lost());
-    assert_eq!(u128::from(client.resume_hello(Vec::new()).resume_window_ms), WINDOW.as_millis());
+    assert_eq!(u128::from(client.resume_hello(Vec::new()).unwrap().resume_window_ms), WINDOW.as_millis());
 }

@@ -141,7 +141,7 @@ fn what_goes_again_is_the_ack_that_the_server_waits_for() {
     assert!(client.send_call(key, &mut outgoing(1, 0), Waker::noop()));
     assert!(client.poll_transmit(now).is_some());
     client.handle_lost(now, lost());
-    let said = client.resume_hello(Vec::new());
+    let said = client.resume_hello(Vec::new()).unwrap();
     client.attach_to(now, welcomed(now, said, 0)).unwrap();
     assert_eq!(std::iter::from_fn(|| client.poll_transmit(now)).count(), 1);
 }
