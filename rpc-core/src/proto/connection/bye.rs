@@ -97,6 +97,13 @@ impl Connection {
         self.schedule.timers.stop(SessionTimer::Ack);
     }
 
+    /// The other side breaks a rule after the end, and gets no last words.
+    pub(super) fn give_up_bye(&mut self) {
+        if self.is_lingering() {
+            self.end_bye();
+        }
+    }
+
     /// The other side has said its last word, so that this side is over as well.
     pub(super) fn handle_bye(&mut self, now: Instant, code: u16, message: &str) -> Result<(), ProtocolError> {
         if !self.resumption.is_granted() {
@@ -115,19 +122,23 @@ impl Connection {
     }
 
     /// Takes a packet in that has come after the end: what still goes out may wait for its ack, and the other side may
-    /// have ended as well.
+    /// have ended as well. Pings are not answered any more, and cost the other side as much as before.
     pub(super) fn handle_late_packet(&mut self, now: Instant, packet: Bytes) {
         let len = packet.len();
         let Ok((header, frames)) = read_packet(packet) else { return };
         let is_next = self.link.handle_header(&mut self.sequence, header, len, now).is_ok();
         // A packet that is not the next one may have acknowledged others.
         self.handle_acked();
-        if !is_next || !self.resumption.is_granted() || header.seq == 0 {
-            return;
-        }
+        let has_words = is_next && self.resumption.is_granted() && header.seq != 0;
         for frame in frames.map_while(Result::ok) {
-            if let Frame::Bye { code, message } = frame {
-                let _ = self.handle_bye(now, code, &message);
+            let charged = match frame {
+                Frame::Bye { code, message } if has_words => self.handle_bye(now, code, &message),
+                Frame::Ping { .. } => self.link.charge_ping(now),
+                Frame::Pong { token } => self.handle_pong(now, token),
+                _ => Ok(()),
+            };
+            if charged.is_err() {
+                return self.give_up_bye();
             }
         }
     }

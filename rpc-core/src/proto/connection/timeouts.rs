@@ -102,6 +102,7 @@ impl Connection {
         match self.link.charge_controls(now, seen) {
             Ok(()) => true,
             Err(error) => {
+                self.give_up_bye();
                 self.fail_protocol(error);
                 false
             }

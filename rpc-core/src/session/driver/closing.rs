@@ -71,7 +71,9 @@ impl Driver {
         if gone || !self.shared.with(|locked| locked.connection.handle_controls(now(), controls)) {
             return true;
         }
-        match self.drive_transmit(cx, &mut Round::begun(), false) {
+        let written = self.drive_transmit(cx, &mut Round::begun(), false);
+        self.note_stuck(&written);
+        match written {
             Written::All => self.shared.look(|connection| !connection.has_output()),
             Written::Failed(_) => true,
             Written::Stuck => false,

@@ -29,8 +29,23 @@ impl Driver {
         self.shared.tell_of_link();
     }
 
+    /// The session's links do not wait for the hooks with which it opens: acts on what has become of them, ahead of
+    /// other events.
+    pub(super) fn drive_links(&mut self, cx: &mut Context<'_>) {
+        if !self.events.iter().any(|event| matches!(event, Event::Detached(_) | Event::Attached)) {
+            return;
+        }
+        for event in mem::take(&mut self.events) {
+            match event {
+                Event::Detached(error) => self.let_go(&error),
+                Event::Attached => self.take_link(cx),
+                other => self.events.push_back(other),
+            }
+        }
+    }
+
     /// The session goes on over another link.
-    pub(super) fn take_link(&mut self) {
+    pub(super) fn take_link(&mut self, cx: &mut Context<'_>) {
         // The next but one may be here already, and its event is still to come.
         let (next, epoch) = self.shared.with(|locked| (locked.next_link.take(), locked.connection.epoch()));
         let Some(next) = next else { return };
@@ -42,6 +57,8 @@ impl Driver {
         self.epoch = epoch;
         self.begin_link();
         self.shared.tell_of_link();
+        // Nothing has been read from the new transport, so nothing would wake the driver.
+        cx.waker().wake_by_ref();
     }
 
     /// The session has ended, and its last words are under way: takes in what acknowledges them, over as many links as
@@ -53,22 +70,24 @@ impl Driver {
             while let Some(event) = self.events.pop_front() {
                 match event {
                     Event::Detached(error) => self.let_go(&error),
-                    Event::Attached => self.take_link(),
+                    Event::Attached => self.take_link(cx),
                     _ => {}
                 }
             }
             let epoch = self.epoch;
             let received = self.transport.poll_receive(cx);
+            let controls = self.transport.progress().controls;
             let (is_lingering, has_events) = self.shared.with(|locked| {
                 let connection = &mut locked.connection;
-                match received {
-                    Poll::Ready(Ok(ref packet)) if connection.epoch() == epoch => {
-                        connection.handle_packet(now(), packet.clone());
+                if connection.epoch() == epoch {
+                    match &received {
+                        Poll::Ready(Ok(packet)) => {
+                            connection.handle_packet(now(), packet.clone());
+                        }
+                        Poll::Ready(Err(error)) => connection.handle_lost(now(), error.clone().into()),
+                        Poll::Pending => {}
                     }
-                    Poll::Ready(Err(ref error)) if connection.epoch() == epoch => {
-                        connection.handle_lost(now(), error.clone().into());
-                    }
-                    _ => {}
+                    connection.handle_controls(now(), controls);
                 }
                 connection.handle_timeout(now());
                 (connection.is_lingering(), connection.has_events())
@@ -80,7 +99,9 @@ impl Driver {
             if has_events || matches!(received, Poll::Ready(Ok(_))) {
                 continue;
             }
-            match self.drive_transmit(cx, &mut Round::begun(), false) {
+            let written = self.drive_transmit(cx, &mut Round::begun(), false);
+            self.note_stuck(&written);
+            match written {
                 Written::Failed(error) => {
                     self.shared.with(|locked| {
                         if locked.connection.epoch() == epoch {

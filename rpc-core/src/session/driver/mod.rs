@@ -43,6 +43,8 @@ use crate::{
 
 /// Bytes that one poll takes in before it writes, so that both ends work at the same time. Other tasks run next.
 const ROUND_BYTES: usize = 64 * 1024;
+/// Rounds in one poll. Few polls have more than two; other tasks, and timers, run before the next.
+const POLL_ROUNDS: usize = 32;
 
 /// Moves a session's packets, runs its handlers and keeps its times. The driver is a future that ends when the session
 /// is over: spawn it. Dropping the driver ends the session as a lost link does.
@@ -171,7 +173,11 @@ impl Driver {
     /// that the other side gets the completions of this batch meanwhile.
     fn drive_dispatch(&mut self, cx: &mut Context<'_>) -> Dispatched {
         let opens = self.opening.is_some();
-        if !self.drive_opening(cx) || !opens && self.events.is_empty() {
+        if !self.drive_opening(cx) {
+            self.drive_links(cx);
+            return Dispatched::Nothing;
+        }
+        if !opens && self.events.is_empty() {
             return Dispatched::Nothing;
         }
         let all = if opens { Dispatched::Opened } else { Dispatched::All };
@@ -195,11 +201,7 @@ impl Driver {
                     self.begin_opening(None);
                 }
                 Event::Detached(error) => self.let_go(&error),
-                Event::Attached => {
-                    self.take_link();
-                    // Nothing has been read from the new transport, so nothing would wake the driver.
-                    cx.waker().wake_by_ref();
-                }
+                Event::Attached => self.take_link(cx),
                 Event::Closed(error) => {
                     self.shared.live(Life::Closing(error.clone()));
                     let until = now() + self.shared.config.close_timeout();
@@ -216,6 +218,7 @@ impl Driver {
             if !self.drive_opening(cx) {
                 // The session has begun to open with this event, and the others wait for hooks.
                 self.events.iter_mut().for_each(Event::detach);
+                self.drive_links(cx);
                 break;
             }
             if started >= self.batch && !self.events.is_empty() {
@@ -270,15 +273,7 @@ impl Driver {
         if !round.is_settled && !matches!(written, Written::Failed(_)) {
             written = self.drive_transmit(cx, &mut round, alone);
         }
-        let stuck = matches!(written, Written::Stuck);
-        if stuck != self.stuck {
-            self.stuck = stuck;
-            let sent = self.transport.progress().sent;
-            self.outlook = self.shared.with(|locked| {
-                locked.connection.handle_write(now(), stuck, sent);
-                Outlook::of(&locked.connection)
-            });
-        }
+        self.note_stuck(&written);
         match written {
             Written::Failed(error) => {
                 let epoch = self.epoch;
@@ -317,7 +312,7 @@ impl Future for Driver {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         this.shared.begin_driver_poll(cx.waker());
-        loop {
+        for _ in 0..POLL_ROUNDS {
             match &mut this.stage {
                 Stage::Running => {
                     if !this.drive(cx) {
@@ -350,6 +345,8 @@ impl Future for Driver {
                 Stage::Over => return Poll::Ready(()),
             }
         }
+        yield_now(cx);
+        Poll::Pending
     }
 }
 

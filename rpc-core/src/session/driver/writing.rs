@@ -150,6 +150,19 @@ impl Driver {
         }
     }
 
+    /// Tells the connection whether the last write is stuck, if that has changed.
+    pub(super) fn note_stuck(&mut self, written: &Written) {
+        let stuck = matches!(written, Written::Stuck);
+        if stuck != self.stuck {
+            self.stuck = stuck;
+            let sent = self.transport.progress().sent;
+            self.outlook = self.shared.with(|locked| {
+                locked.connection.handle_write(now(), stuck, sent);
+                Outlook::of(&locked.connection)
+            });
+        }
+    }
+
     fn start_produced(&mut self) {
         if self.produced.is_empty() {
             return;

@@ -14,6 +14,7 @@ use crate::{
     error::{CloseCode, ConnectionError, HandshakeViolation},
     proto::{
         CallProgress, CallStart, Charges, Completion, Connection, Resumability, ServedKey,
+        pings::PING_BURST,
         tests::pair::{CLIENT, SERVER},
     },
     wire::{ErrorBody, Frame, Payload, Resume, Streams, read_packet},
@@ -176,6 +177,30 @@ fn last_words_over_a_further_link_are_timed_by_nothing_but_their_own_time() {
     server.say(1, &[]);
     assert!(!server.connection.is_lingering());
     assert_eq!(server.connection.poll_timeout(), None);
+}
+
+#[test]
+fn who_pings_too_much_while_last_words_wait_gets_none() {
+    let burst = u64::from(PING_BURST);
+    let lingering = || {
+        let mut server = Server::new(1 << 20);
+        server.connection.close();
+        server.written();
+        assert!(server.connection.is_lingering());
+        server
+    };
+    let mut server = lingering();
+    for token in 0..burst {
+        server.connection.handle_packet(server.now, packet(0, 0, &[Frame::Ping { token }]));
+        assert!(server.connection.is_lingering());
+    }
+    server.connection.handle_packet(server.now, packet(0, 0, &[Frame::Ping { token: burst }]));
+    assert!(!server.connection.is_lingering() && !server.connection.has_output());
+    // The WebSocket's own pings count alike.
+    let mut server = lingering();
+    assert!(server.connection.handle_controls(server.now, burst) && server.connection.is_lingering());
+    assert!(!server.connection.handle_controls(server.now, burst + 1));
+    assert!(!server.connection.is_lingering() && !server.connection.has_output());
 }
 
 #[test]
