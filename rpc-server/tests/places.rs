@@ -10,14 +10,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::FutureExt;
+use futures::{FutureExt, SinkExt, StreamExt};
 use rpc_core::{
-    __internals::wire::Resume as Claim, Config, ConnectionInfo, Credential, Identity, Resume, Session, SessionHooks,
-    SessionState, Status, async_trait, session::SUBPROTOCOL,
+    __internals::wire::{Frame, Hello, PacketHeader, Resume as Claim},
+    Config, ConnectionInfo, Credential, Identity, Resume, Session, SessionHooks, SessionState, Status, async_trait,
+    session::SUBPROTOCOL,
 };
 use rpc_server::{AuthError, Authenticator, Server, ServerHandle};
 use rpc_testing::{
-    Link, SOON,
+    LIMITS, Link, SOON, packet,
     rows::{Claimant, Host, Victim},
     until,
 };
@@ -27,7 +28,10 @@ use tokio::{
     task::yield_now,
     time::{sleep, timeout},
 };
-use tokio_tungstenite::{client_async, tungstenite::client::IntoClientRequest};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest, protocol::Role},
+};
 
 /// What hooks and the authenticator do with those who come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,5 +206,28 @@ async fn a_link_that_does_not_get_the_session_that_it_claims_gives_its_place_bac
     tokio::select! {
         _ = narrow.link() => panic!("there is one place"),
         () = sleep(Duration::from_millis(100)) => {}
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_gets_no_session_has_its_place_until_it_is_closed() {
+    let narrow = Narrow::begin().await;
+    let (_, token) = narrow.detached().await;
+    let connections = || narrow.server.sessions().connections();
+    let before = connections();
+    // The client of the first wants no other session, and the second is not newer than the session's own link.
+    for (token, resume_window_ms) in [(Bytes::from_static(&[7; 16]), 0), (token, 600_000)] {
+        let mut socket = WebSocketStream::from_raw_socket(narrow.link().await, Role::Client, None).await;
+        let resume = Some(Claim { token, epoch: 0, received: 0 });
+        let credentials = b"ada".to_vec();
+        let hello = Hello { credentials, resume, resume_window_ms, ..Hello::new(LIMITS, Vec::new()) };
+        let hello = packet(PacketHeader { seq: 0, ack: 0 }, &[Frame::Hello(Box::new(hello))]);
+        socket.send(Message::Binary(hello)).await.unwrap();
+        // This reads the server's Close frame, and nothing behind it.
+        let closed = timeout(SOON, socket.next()).await.unwrap();
+        assert!(matches!(closed, Some(Ok(Message::Close(Some(_))))), "{closed:?}");
+        assert_eq!(connections(), before + 1);
+        drop(socket);
+        until("it has left", || connections() == before).await;
     }
 }

@@ -39,6 +39,17 @@ pub(super) async fn tell(told: impl Future<Output = ()>, stop: impl Future<Outpu
     let _ = timeout(config.close_timeout(), either).await;
 }
 
+/// Closes a link that gets no session, without a word before.
+pub(super) async fn turn_away(
+    mut transport: Box<dyn Transport>,
+    code: CloseCode,
+    reason: &str,
+    stop: impl Future<Output = ()>,
+    config: &Config,
+) {
+    tell(poll_fn(|cx| transport.poll_close(cx, code, reason)), stop, config).await;
+}
+
 /// Closes a link whose place another one has taken.
 pub(super) fn close_replaced(transport: Box<dyn Transport>, limit: Duration) {
     let why = "another link of the same session has taken its place".to_owned();

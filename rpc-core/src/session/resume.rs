@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     future::poll_fn,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Instant,
 };
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 use super::{
     Driver, Transport,
     first_frame::Reading,
-    goodbye::{close_in_background, close_replaced},
+    goodbye::{close_in_background, close_replaced, turn_away},
     handshake::Handshake,
     start::begin,
     trace::trace_packet,
@@ -29,7 +30,11 @@ use crate::{
     service::{Hosting, Resume},
     status::Status,
     text::excerpt,
+    wire,
 };
+
+/// Why a link is closed with which a session cannot go on yet.
+const TOO_MANY_LINKS: &str = "the session has had too many links in a short time, and may have another one in a second";
 
 /// What a client's attempt to go on with a session has led to.
 #[derive(Debug)]
@@ -186,7 +191,10 @@ impl ResumableSessions {
     /// Goes on with the session that the client of this handshake has asked for, if it is the client's: see
     /// [`SessionHooks::resuming`](crate::SessionHooks::resuming), which the hooks of `hosting` have. `info` is what is
     /// known of the client's new connection. When `stop` is ready while hooks run, the server shuts down: the link is
-    /// closed with code 1012, and the hooks are dropped. Dropping the future drops the link.
+    /// closed with code 1012, and the hooks are dropped.
+    ///
+    /// A link that gets no session has been closed when the future is ready, after [`Config::close_timeout`] at the
+    /// latest: until then it needs its place at the server. Dropping the future drops the link.
     pub async fn resume(
         &self,
         handshake: Handshake,
@@ -198,14 +206,14 @@ impl ResumableSessions {
             return ResumeOutcome::New(Box::new(handshake));
         };
         let wants_other = handshake.newcomer().hello().resume_window_ms > 0;
-        let (limit, decide_by) = (handshake.config().close_timeout(), handshake.newcomer().decide_by());
+        let (config, decide_by) = (handshake.config().clone(), handshake.newcomer().decide_by());
+        let mut stop = pin!(stop.fuse());
         let found = match self.find(handshake.newcomer()) {
             Some(shared) => {
                 let is_allowed = tokio::select! {
                     biased;
-                    () = stop => {
-                        let (error, (transport, _)) = (ConnectionError::ShutDown, handshake.into_parts());
-                        close_in_background(transport, error.close_code(), error.close_reason(), limit);
+                    () = &mut stop => {
+                        handshake.shut_out().await;
                         return ResumeOutcome::Closed;
                     }
                     is_allowed = is_allowed(&shared, hosting, info, decide_by) => is_allowed,
@@ -214,24 +222,14 @@ impl ResumableSessions {
             }
             None => None,
         };
-        let nothing = |handshake: Handshake| match wants_other {
-            true => ResumeOutcome::New(Box::new(handshake)),
-            false => {
-                let (transport, _) = handshake.into_parts();
-                close_in_background(transport, CloseCode::NORMAL, String::new(), limit);
-                ResumeOutcome::Closed
+        let Some(shared) = found.filter(|shared| shared.act(|connection| can_go_on(connection, &resume))) else {
+            if wants_other {
+                return ResumeOutcome::New(Box::new(handshake));
             }
+            tracing::debug!("a client has no session with which it could go on, and wants no other one");
+            turn_away(handshake.into_parts().0, CloseCode::NORMAL, "", stop, &config).await;
+            return ResumeOutcome::Closed;
         };
-        let Some(shared) = found else { return nothing(handshake) };
-        match shared.look(|connection| connection.judge_resume(&resume)) {
-            ResumeVerdict::Over => return nothing(handshake),
-            ResumeVerdict::Impossible => {
-                // The client gets a new session, and this one ends first.
-                shared.act(Connection::end_unresumed);
-                return nothing(handshake);
-            }
-            ResumeVerdict::Possible | ResumeVerdict::Stale => {}
-        }
         let (mut transport, newcomer) = handshake.into_parts();
         transport.handshake_done();
         let mut refused = CloseCode::NORMAL;
@@ -250,12 +248,16 @@ impl ResumableSessions {
         match attached {
             Ok(replaced) => {
                 if let Some(transport) = replaced {
-                    close_replaced(transport, limit);
+                    close_replaced(transport, config.close_timeout());
                 }
                 ResumeOutcome::Done(Session::new(shared))
             }
             Err(transport) => {
-                close_in_background(transport, refused, String::new(), limit);
+                let why = if refused == CloseCode::TRY_AGAIN_LATER { TOO_MANY_LINKS } else { "" };
+                let what = if why.is_empty() { "a newer one has come, or it is over" } else { why };
+                tracing::debug!(session = %shared.id, code = refused.0, "the session does not go on over a link: {what}");
+                drop(shared);
+                turn_away(transport, refused, why, stop, &config).await;
                 ResumeOutcome::Closed
             }
         }
@@ -265,6 +267,19 @@ impl ResumableSessions {
 impl fmt::Debug for ResumableSessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResumableSessions").field("len", &self.len()).finish()
+    }
+}
+
+/// Whether a session can go on over a link on which the client says this. If it never can again, it ends here, before
+/// the client gets a new one.
+fn can_go_on(connection: &mut Connection, resume: &wire::Resume) -> bool {
+    match connection.judge_resume(resume) {
+        ResumeVerdict::Possible | ResumeVerdict::Stale => true,
+        ResumeVerdict::Over => false,
+        ResumeVerdict::Impossible => {
+            connection.end_unresumed();
+            false
+        }
     }
 }
 

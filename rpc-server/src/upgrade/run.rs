@@ -106,10 +106,7 @@ async fn greet<IO>(
             debug!(session = %session.id(), peer, "the session goes on over a new connection");
             return entry.hand_over(&session);
         }
-        ResumeOutcome::Closed => {
-            debug!(peer, "there is no session with which the client could go on");
-            return;
-        }
+        ResumeOutcome::Closed => return,
     };
     if !shared.admission.resume_anonymous && !info.shows_identity() {
         handshake.end_with_link();
