@@ -150,6 +150,24 @@ async fn an_attempt_that_comes_when_the_session_has_a_link_again_leaves_it_alone
     assert!(closed.elapsed() < SECOND, "{:?}", closed.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_session_the_server_does_not_know_says_so() {
+    let ends = Ends::begin(Hosting::default(), [config(60 * SECOND), config(60 * SECOND)]).await;
+    assert!(ends.client.is_resumable() && ends.server.is_resumable());
+    ends.lose().await;
+    sleep(2 * SECOND).await;
+    let (outcome, back) = ends.come_back(&ResumableSessions::new(), Duration::ZERO).await;
+    let ResumeOutcome::New(handshake) = outcome else { panic!("{outcome:?}") };
+    let (_other, driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
+    tokio::spawn(driver);
+    assert!(matches!(back.await.unwrap(), Ok(Resumed::Other(..))));
+    let error = ends.client.closed().await;
+    assert!(error.is_lost(), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("the other end is gone") && said.contains("after 2s the server did not know"), "{said}");
+    assert!(!ends.client.is_resumable());
+}
+
 /// Never decides.
 struct Slow;
 

@@ -97,8 +97,10 @@ impl Session {
         self.shared().link_changes()
     }
 
-    /// Whether the session may outlive its link, or has last words for another one.
-    #[doc(hidden)]
+    /// Whether the session outlives its link: both ends would like that ([`Config::resume_window`](crate::Config)), and
+    /// the server lets this client come back, which its authenticator or its `resume_anonymous` decides. False at a
+    /// client until the server has said so, and when the session is over. True also while a session that has ended has
+    /// last words for another link.
     pub fn is_resumable(&self) -> bool {
         self.shared().look(|connection| connection.token().is_some() && !connection.is_over())
     }

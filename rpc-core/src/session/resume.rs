@@ -114,7 +114,7 @@ pub async fn resume(
         close_in_background(transport, error.close_code(), error.close_reason(), config.close_timeout());
         return Err(error);
     }
-    shared.act(Connection::give_up_links);
+    shared.act(|connection| connection.give_up_unresumed(now()));
     let id = SessionId::next();
     let resumability = config.resumability();
     let connection = Connection::welcomed(id.number(), welcomed, &hosting.announced(), resumability, now());

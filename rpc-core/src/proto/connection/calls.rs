@@ -137,7 +137,13 @@ impl Connection {
         let max_depth = self.negotiated.limits.depth;
         if let Some(error) = self.life.ended() {
             // A server cannot make its client come back.
-            let cure = if self.role == Role::Client { "; connect again for new stubs" } else { "" };
+            let cure = match self.role {
+                Role::Client => {
+                    "; this stub is of that session alone, and a stub of the client (Client::client) goes on in its next \
+                     one; connect again for new stubs"
+                }
+                Role::Server => "",
+            };
             return Some(Status::unavailable(format!("the call was not made: {error}{cure}")).not_executed());
         }
         if !has_parent && self.life.makes_no_call(start.origin.is_some()) {

@@ -23,7 +23,8 @@ const PAUSE: Duration = Duration::from_nanos(200);
 
 /// Why a call could not be sent.
 const BEHIND: &str = "one-way calls were sent before it that the other side does not take";
-const NO_LINK: &str = "the session has lost its link, and had no other one yet";
+const OTHERS: &str = "others go before it, and what may wait or run at once is limited (Config::outbox_soft here, \
+                      Config::max_arguments and Config::max_assembly at the other side)";
 
 /// A call whose deadline has passed.
 enum Due {
@@ -106,13 +107,7 @@ impl Connection {
                 self.fail(key, Status::deadline_exceeded(message).not_executed());
             }
             SlotState::Admitted | SlotState::Queued => {
-                let why = match self.resumption.is_detached() {
-                    true => NO_LINK,
-                    false => {
-                        "others go before it, and what may wait or run at once is limited (Config::outbox_soft here, \
-                         Config::max_arguments and Config::max_assembly at the other side)"
-                    }
-                };
+                let why = self.no_link().unwrap_or_else(|| OTHERS.to_owned());
                 let message = format!("{}: {why}", late("the call could not be sent"));
                 self.fail(key, Status::deadline_exceeded(message).not_executed());
             }
@@ -137,7 +132,7 @@ impl Connection {
     fn expire_wait(&mut self, key: CallKey) {
         let why = match self.calls.slots.find(key).map(|slot| &slot.state) {
             Some(SlotState::Waiting) => self.busy(false),
-            Some(SlotState::Behind) => self.behind().to_owned(),
+            Some(SlotState::Behind) => self.behind(),
             _ => return,
         };
         let status = Status::resource_exhausted(format!(
@@ -147,9 +142,15 @@ impl Connection {
         self.fail(key, status.not_executed());
     }
 
+    /// Why a call still waits that needs nothing but a link, if there is none.
+    fn no_link(&self) -> Option<String> {
+        let (_, error) = self.detached()?;
+        Some(format!("the session had no link, and no other one came ({error})"))
+    }
+
     /// Why a call still waits behind the queue.
-    fn behind(&self) -> &'static str {
-        if self.resumption.is_detached() { NO_LINK } else { BEHIND }
+    fn behind(&self) -> String {
+        self.no_link().unwrap_or_else(|| BEHIND.to_owned())
     }
 
     /// Why a call has no permit.
@@ -158,8 +159,8 @@ impl Connection {
             true => ("one-way calls", self.negotiated.limits.notifies, "max_oneway_calls"),
             false => ("calls", self.negotiated.limits.calls, "max_calls"),
         };
-        if self.resumption.is_detached() {
-            NO_LINK.to_owned()
+        if let Some(why) = self.no_link() {
+            why
         } else if self.is_open() {
             format!("the other side is busy with the {limit} {what} that it takes at once (Config::{name} there)")
         } else {

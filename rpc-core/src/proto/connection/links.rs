@@ -155,6 +155,24 @@ impl Connection {
         true
     }
 
+    /// At a client: no link will follow the last one, because the server has begun another session.
+    pub fn give_up_unresumed(&mut self, now: Instant) {
+        let Some((since, ConnectionError::Lost(why))) = self.detached() else {
+            self.give_up_links();
+            return;
+        };
+        let away = now.saturating_duration_since(since);
+        let away = Duration::from_millis(u64::try_from(away.as_millis()).unwrap_or(u64::MAX));
+        let why = format!(
+            "{why}; after {away:?} the server did not know this session any more: it was restarted, the time was over \
+             (Config::resume_window), or the session is not this client's"
+        );
+        if !self.is_over() {
+            self.end(ConnectionError::Lost(why), Flush::Nothing);
+            self.end_bye();
+        }
+    }
+
     /// Whether the session has ended, and has no last words that wait.
     pub fn is_over(&self) -> bool {
         self.life.has_ended() && !self.is_lingering()

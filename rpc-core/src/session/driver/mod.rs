@@ -197,7 +197,8 @@ impl Driver {
                 Event::Draining => self.shared.live(Life::Draining { serving: true }),
                 Event::Serving(serving) => self.shared.set_serving(serving),
                 Event::Welcome(welcome) => {
-                    tracing::debug!(session = %self.shared.id, contracts = %Names(&welcome.contracts), "the server said welcome");
+                    let (id, outlives_link) = (self.shared.id, !welcome.token.is_empty());
+                    tracing::debug!(session = %id, contracts = %Names(&welcome.contracts), outlives_link, "the server said welcome");
                     self.begin_opening(None);
                 }
                 Event::Detached(error) => self.let_go(&error),
