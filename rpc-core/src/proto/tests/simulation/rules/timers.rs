@@ -6,7 +6,8 @@ use super::{super::world::WINDOW, SECOND, Server, call, outgoing, world};
 use crate::{
     config::Config,
     error::{ConnectionError, TimeLimit},
-    proto::{CallProgress, CallStart, DeadlineSetting, IdleTimeout, tests::pair::CLIENT},
+    proto::{CallProgress, CallStart, DeadlineSetting, IdleTimeout, Outcome, tests::pair::CLIENT},
+    status::Execution,
     wire::{Frame, Payload, Request},
 };
 
@@ -87,6 +88,22 @@ fn the_time_for_acks_stands_still_without_a_link() {
     assert!(server.connection.detached().is_none());
     server.pass(2);
     assert!(server.connection.detached().is_some() && server.connection.is_open());
+}
+
+#[test]
+fn a_call_that_finds_no_link_in_time_says_how_the_last_one_was_lost() {
+    let mut server = Server::new(1 << 20);
+    server.lose();
+    let deadline = Some(server.now + SECOND);
+    let mut start = CallStart { deadline, ..CallStart::default() };
+    let (key, _) = server.connection.begin_call(server.now, &mut start, Waker::noop()).unwrap();
+    server.pass(2);
+    let CallProgress::Done(Outcome::Status(status)) = server.connection.poll_call(key, Waker::noop()) else {
+        panic!("it has ended");
+    };
+    assert_eq!(status.execution(), Execution::NotExecuted);
+    let said = status.message();
+    assert!(said.ends_with("the session had no link, and no other one came (the link was lost: cut)"), "{said}");
 }
 
 #[test]
