@@ -50,6 +50,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn all_defaults_are_one_copy() {
+        assert!(Arc::ptr_eq(&Config::default().values, &Config::default().values));
+        assert_eq!(Config::builder().build(), Ok(Config::default()));
+    }
+
+    #[test]
     fn a_configuration_begins_another_and_stays_as_it_is() {
         let config = Config::builder().keepalive(Duration::MAX).max_calls(7).build().unwrap();
         assert_eq!(config.to_builder().build(), Ok(config.clone()));

@@ -5,7 +5,11 @@ mod check;
 mod error;
 mod fields;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 pub use builder::ConfigBuilder;
 pub use error::{ConfigError, ConfigValue};
@@ -50,9 +54,17 @@ pub(crate) const MIN_BULK: usize = 128 * 1024;
 /// documentation says otherwise. A time has no greatest value: `Duration::MAX` is for ever, and so is any time beyond
 /// 30 years, which a clock could not add to the present time. A configuration shows such a time as 30 years, and a
 /// `call_timeout` as it was given.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Config {
     values: Arc<Values>,
+}
+
+/// All share one copy: there may be many clients, each of which makes a configuration of its own.
+impl Default for Config {
+    fn default() -> Self {
+        static VALUES: LazyLock<Arc<Values>> = LazyLock::new(Arc::default);
+        Self { values: VALUES.clone() }
+    }
 }
 
 impl Config {
