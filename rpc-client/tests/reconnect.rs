@@ -24,6 +24,8 @@ mod line;
 mod resume;
 #[path = "reconnect/setup.rs"]
 mod setup;
+#[path = "reconnect/setup_links.rs"]
+mod setup_links;
 #[path = "reconnect/torture.rs"]
 mod torture;
 #[path = "reconnect/torture_restarts.rs"]

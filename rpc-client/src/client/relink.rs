@@ -3,6 +3,7 @@
 use rpc_core::{CloseCode, ConnectionError, Peer, Session, SessionState, logging::LogLimit, session::Resumed};
 use tokio::{
     select,
+    task::yield_now,
     time::{Instant, sleep},
 };
 use tracing::info;
@@ -13,10 +14,8 @@ use super::{
 };
 use crate::error::ConnectError;
 
-/// What has become of a session without a link.
-pub(super) enum Linked {
-    /// It goes on.
-    Again,
+/// How it came that a session needs no link any more.
+pub(super) enum Over {
     /// It is over.
     Ended,
     /// It is over, and the server has begun this one.
@@ -26,20 +25,43 @@ pub(super) enum Linked {
 }
 
 impl SessionMaker {
-    /// Gives the session another link, because it has lost its own for this reason.
-    pub(super) async fn keep_linked(&mut self, shared: &Shared, live: &mut Live, reason: ConnectionError) -> Linked {
-        let since = Instant::now();
-        let _ = shared.events.send(ClientEvent::LinkLost { reason: reason.clone() });
-        let mut error = ClientError::from(reason);
-        if self.has_expired_again() {
-            return Linked::Failed(error);
+    /// Gives the session another link each time that it has lost its own, until it is over. If the future is dropped
+    /// while there is no link, the next one goes on from there.
+    pub(super) async fn keep_linked(&mut self, shared: &Shared, live: &mut Live) -> Over {
+        loop {
+            live.session.detached().await;
+            if is_over(&live.session) {
+                return Over::Ended;
+            }
+            let Some(reason) = live.session.link_lost() else {
+                yield_now().await;
+                continue;
+            };
+            if let Err(over) = self.link_again(shared, live, &reason).await {
+                return over;
+            }
         }
+    }
+
+    /// Gives the session another link, because it has lost its own for this reason.
+    async fn link_again(&mut self, shared: &Shared, live: &mut Live, reason: &ConnectionError) -> Result<(), Over> {
+        let since = live.away.unwrap_or_else(Instant::now);
+        if live.away.replace(since).is_none() {
+            self.note_end(live.linked, reason);
+            let _ = shared.events.send(ClientEvent::LinkLost { reason: reason.clone() });
+        }
+        let mut error = ClientError::from(reason.clone());
+        if self.has_expired_again() {
+            return Err(Over::Failed(error));
+        }
+        // A session that is being prepared takes no calls when it has a link again.
+        let before = shared.state.borrow().clone();
         let mut delay = self.reconnect.delay(self.failed + 1);
         let mut refused = false;
         loop {
             let attempt = self.failed + 1;
             if !self.reconnect.allows(attempt, since.elapsed()) {
-                return Linked::Failed(error);
+                return Err(Over::Failed(error));
             }
             let state = |next_in| ClientState::Reconnecting { attempt, error: error.clone(), next_in, since };
             static NO_LINK: LogLimit = LogLimit::new();
@@ -50,14 +72,14 @@ impl SessionMaker {
             shared.state.send_replace(state(Some(delay)));
             select! {
                 biased;
-                _ = live.session.ending() => return Linked::Ended,
+                _ = live.session.ending() => return Err(Over::Ended),
                 () = sleep(self.reconnect.within(delay, since.elapsed())) => {}
                 () = now => {}
             }
             shared.state.send_replace(state(None));
             let resumed = select! {
                 biased;
-                _ = live.session.ending() => return Linked::Ended,
+                _ = live.session.ending() => return Err(Over::Ended),
                 resumed = self.plan.resume(&live.session) => resumed,
             };
             let next = match resumed {
@@ -67,13 +89,14 @@ impl SessionMaker {
                 Err(failure) => Err(failure),
             };
             let failure = match next {
-                Ok(Some(other)) => return Linked::Other(other),
-                Ok(None) if is_over(&live.session) => return Linked::Ended,
+                Ok(Some(other)) => return Err(Over::Other(other)),
+                Ok(None) if is_over(&live.session) => return Err(Over::Ended),
                 Ok(None) => {
-                    live.linked = Instant::now();
-                    shared.state.send_replace(ClientState::Connected);
+                    live.linked = live.linked.map(|_| Instant::now());
+                    live.away = None;
+                    shared.state.send_replace(before);
                     let _ = shared.events.send(ClientEvent::Resumed { away: since.elapsed() });
-                    return Linked::Again;
+                    return Ok(());
                 }
                 Err(failure) => failure,
             };
@@ -83,7 +106,7 @@ impl SessionMaker {
             refused |= fresh;
             // The link of an earlier attempt has reached the server after all, and the next link is newer.
             if !fresh && !is_stale(&failure) && !self.reconnect.retries(&failure) {
-                return Linked::Failed(failure.into());
+                return Err(Over::Failed(failure.into()));
             }
             delay = self.delay(self.failed + 1, &failure);
             error = failure.into();

@@ -1,20 +1,19 @@
 //! `SessionMaker`: makes the sessions of one client, one after another.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use rpc_core::{__client::ClientSessions, ConnectionError, Peer, Session, Status, logging::LogLimit};
 use tokio::{
     select,
     sync::{Notify, broadcast, watch},
-    task::yield_now,
     time::{Instant, sleep, timeout},
 };
 use tracing::{debug, info};
 
 use super::{
     reconnect::Reconnect,
-    relink::{Linked, is_over},
+    relink::{Over, is_over},
     setup::Setup,
     state::{ClientError, ClientEvent, ClientState},
 };
@@ -40,11 +39,21 @@ pub(crate) struct Shared {
     pub(super) now: Notify,
 }
 
-/// A session that takes calls.
+/// A session that takes calls, or is being prepared for them.
 pub(super) struct Live {
     pub(super) session: Session,
-    /// When the session got its link, or began to take calls if that was later.
-    pub(super) linked: Instant,
+    /// When the session got its link, or began to take calls if that was later; `None` while it is being prepared.
+    pub(super) linked: Option<Instant>,
+    /// Since when the session has had no link, once the client has told of it.
+    pub(super) away: Option<Instant>,
+}
+
+/// What has become of a session that was to be prepared.
+enum Prepared {
+    /// It takes calls.
+    Live(Live),
+    /// It is over, and the server has begun this one.
+    Other(Peer),
 }
 
 /// Makes the sessions of one client.
@@ -67,7 +76,7 @@ impl SessionMaker {
     /// last handle is dropped. Dropping the future closes what it has opened.
     pub(crate) async fn begin(mut self) -> Result<Arc<Shared>, ConnectError> {
         let since = Instant::now();
-        let (sessions, first) = loop {
+        let (shared, first) = loop {
             let error = match self.first().await {
                 Ok(first) => break first,
                 Err(error) => error,
@@ -85,18 +94,20 @@ impl SessionMaker {
             sleep(delay).await;
         };
         self.failed = 0;
-        let (state, events) = (watch::Sender::new(ClientState::Connected), broadcast::Sender::new(EVENTS));
-        let shared = Arc::new(Shared { sessions, state, events, now: Notify::new() });
         let end = End { shared: shared.clone(), error: ConnectionError::Lost(STOPPED.to_owned()).into() };
         tokio::spawn(self.run(end, first));
         Ok(shared)
     }
 
-    async fn first(&mut self) -> Result<(Arc<ClientSessions>, Live), ConnectError> {
+    async fn first(&mut self) -> Result<(Arc<Shared>, Live), ConnectError> {
         let keep = self.plan.make().await?;
         let sessions = ClientSessions::new(&keep.session(), &self.plan.hosting, self.plan.config.clone());
-        let live = self.prepare(&sessions, keep.session()).await?;
-        Ok((sessions, live))
+        // No one sees the state before the client is there.
+        let (state, events) = (watch::Sender::new(ClientState::Connected), broadcast::Sender::new(EVENTS));
+        let shared = Arc::new(Shared { sessions, state, events, now: Notify::new() });
+        let live = self.adopt(&shared, keep).await?;
+        shared.state.send_replace(ClientState::Connected);
+        Ok((shared, live))
     }
 
     /// Makes sessions until the client is closed, or its last handle is dropped.
@@ -107,28 +118,19 @@ impl SessionMaker {
     /// Makes sessions until there is none any more, and returns the reason.
     async fn go_on(&mut self, shared: &Shared, mut live: Live) -> ClientError {
         loop {
-            live.session.detached().await;
-            let other = if is_over(&live.session) {
-                self.note_end(live.linked, &live.session.ending().await);
-                None
-            } else {
-                let Some(reason) = live.session.link_lost() else {
-                    yield_now().await;
-                    continue;
-                };
-                self.note_end(live.linked, &reason);
-                match self.keep_linked(shared, &mut live, (*reason).clone()).await {
-                    Linked::Again => continue,
-                    Linked::Ended => None,
-                    Linked::Other(peer) => Some(peer),
-                    Linked::Failed(error) => {
-                        live.session.discard();
-                        return error;
-                    }
+            let other = match self.keep_linked(shared, &mut live).await {
+                Over::Ended => None,
+                Over::Other(peer) => Some(peer),
+                Over::Failed(error) => {
+                    live.session.discard();
+                    return error;
                 }
             };
             // A dead link may take its time until it is closed.
             let reason = live.session.ending().await;
+            if live.away.is_none() {
+                self.note_end(live.linked, &reason);
+            }
             let lost = live.session.lost_calls();
             let (unknown, not_executed) = (lost.unknown, lost.not_executed);
             // There may be no reader of events.
@@ -152,9 +154,10 @@ impl SessionMaker {
         }
     }
 
-    /// A link has ended like this that was there since then, or its session has ended over it.
-    fn note_end(&mut self, since: Instant, reason: &ConnectionError) {
-        if self.reconnect.is_success(since.elapsed()) {
+    /// A link has ended like this that was there since then, or its session has ended over it. Of a session that took
+    /// no calls yet, there is no time.
+    pub(super) fn note_end(&mut self, since: Option<Instant>, reason: &ConnectionError) {
+        if since.is_some_and(|since| self.reconnect.is_success(since.elapsed())) {
             (self.failed, self.expired) = (0, 0);
         } else {
             self.failed += 1;
@@ -242,41 +245,93 @@ impl SessionMaker {
         self.adopt(shared, keep).await
     }
 
-    /// Takes a new session for the client's own.
-    async fn adopt(&mut self, shared: &Shared, keep: Peer) -> Result<Live, ConnectError> {
-        if !shared.sessions.prepare(&keep.session()) {
-            return Err(ConnectError::Session(ConnectionError::ClosedLocally));
-        }
-        self.prepare(&shared.sessions, keep.session()).await
-    }
-
-    /// Prepares a new session for the client's calls.
-    async fn prepare(&mut self, sessions: &ClientSessions, session: Session) -> Result<Live, ConnectError> {
-        if let Some(setup) = &self.setup {
-            let prepared = AssertUnwindSafe(async { setup(session.clone()).await }).catch_unwind();
-            let limit = self.plan.config.hook_timeout();
-            let prepared = select! {
-                biased;
-                reason = session.closed() => return Err(ConnectError::Session(reason)),
-                prepared = timeout(limit, sessions.preparing(prepared)) => prepared,
-            };
-            let failed = match prepared {
-                Ok(Ok(Ok(()))) => None,
-                Ok(Ok(Err(error))) => Some(error.into_status()),
-                Ok(Err(_)) => Some(Status::internal("the function panicked")),
-                Err(_) => Some(Status::unavailable(format!("it took longer than {limit:?} (Config::hook_timeout)"))),
-            };
-            if let Some(status) = failed {
-                if is_over(&session) {
-                    // A call of the function has failed because the session was lost.
-                    return Err(ConnectError::Session(session.closed().await));
-                }
-                session.close().await;
-                return Err(ConnectError::Setup(status));
+    /// Takes a new session for the client's own and prepares it for the client's calls, or the session that the server
+    /// has begun in its place.
+    async fn adopt(&mut self, shared: &Shared, mut keep: Peer) -> Result<Live, ConnectError> {
+        loop {
+            if !shared.sessions.prepare(&keep.session()) {
+                return Err(ConnectError::Session(ConnectionError::ClosedLocally));
+            }
+            match self.prepare(shared, keep.session()).await? {
+                Prepared::Live(live) => return Ok(live),
+                Prepared::Other(other) => keep = other,
             }
         }
-        sessions.ready();
-        Ok(Live { session, linked: Instant::now() })
+    }
+
+    /// Runs the program's function for a new session, and gives the session other links meanwhile.
+    async fn prepare(&mut self, shared: &Shared, session: Session) -> Result<Prepared, ConnectError> {
+        let mut live = Live { session: session.clone(), linked: None, away: None };
+        let setup = self.run_setup(&shared.sessions, session.clone());
+        let ran = {
+            let mut over = pin!(self.keep_linked(shared, &mut live));
+            let ran = select! {
+                biased;
+                over = &mut over => Err(over),
+                ran = setup => Ok(ran),
+            };
+            match ran {
+                // A call of the function has failed because the session was lost.
+                Ok(Err(_)) if is_over(&session) => Err(over.await),
+                ran => ran,
+            }
+        };
+        match ran {
+            Ok(Ok(())) => {
+                shared.sessions.ready();
+                live.linked = Some(Instant::now());
+                Ok(Prepared::Live(live))
+            }
+            Ok(Err(status)) => {
+                // Without a link, its goodbye would have to wait for one.
+                if !session.discard() {
+                    drop(session.close());
+                    self.say_last_words(&session).await;
+                }
+                Err(ConnectError::Setup(status))
+            }
+            Err(over) => self.unprepared(session, over).await,
+        }
+    }
+
+    /// Runs the program's function for the session of the moment.
+    fn run_setup(
+        &self,
+        sessions: &ClientSessions,
+        session: Session,
+    ) -> impl Future<Output = Result<(), Status>> + use<> {
+        let (setup, limit) = (self.setup.clone(), self.plan.config.hook_timeout());
+        let prepared = AssertUnwindSafe(async move {
+            match setup {
+                Some(setup) => setup(session).await,
+                None => Ok(()),
+            }
+        });
+        let prepared = timeout(limit, sessions.preparing(prepared.catch_unwind()));
+        async move {
+            match prepared.await {
+                Ok(Ok(Ok(()))) => Ok(()),
+                Ok(Ok(Err(error))) => Err(error.into_status()),
+                Ok(Err(_)) => Err(Status::internal("the function panicked")),
+                Err(_) => Err(Status::unavailable(format!("it took longer than {limit:?} (Config::hook_timeout)"))),
+            }
+        }
+    }
+
+    /// A session is over before it was prepared.
+    async fn unprepared(&mut self, session: Session, over: Over) -> Result<Prepared, ConnectError> {
+        match over {
+            Over::Other(other) => return Ok(Prepared::Other(other)),
+            Over::Failed(error) => {
+                session.discard();
+                debug!(session = %session.id(), "the session gets no link while it is prepared: {error}");
+            }
+            Over::Ended => {}
+        }
+        let reason = session.ending().await;
+        // A dead link may take its time until it is closed.
+        let reason = if self.goes_on(&reason) { reason } else { self.say_last_words(&session).await };
+        Err(ConnectError::Session(reason))
     }
 }
 

@@ -338,9 +338,10 @@ impl<T> ConnectBuilder<T> {
     ///
     /// The function has [`Config::hook_timeout`]. If it takes longer, or returns an error whose status is
     /// `UNAVAILABLE`, `RESOURCE_EXHAUSTED` or `DEADLINE_EXCEEDED`, the session is closed, and counts as an attempt that
-    /// has failed. Any other error closes the client, and so does a panic. A session that is lost meanwhile is no error
-    /// of the function: it runs again in the next one. Its future is dropped if its session is lost or the client is
-    /// closed.
+    /// has failed. Any other error closes the client, and so does a panic. If the link is lost meanwhile and the
+    /// session can be resumed, the client makes another link, and the function's calls go on. A session that is lost
+    /// meanwhile is no error of the function: it runs again in the next one. Its future is dropped if its session is
+    /// lost or the client is closed.
     pub fn on_session<F, Fut>(mut self, setup: F) -> Self
     where
         F: Fn(Session) -> Fut + Send + Sync + 'static,
