@@ -76,8 +76,9 @@ impl Reconnect {
         self
     }
 
-    /// The number of attempts in a row after which the client gives up and is closed; no limit unless set. With 0 there
-    /// is no attempt at all.
+    /// The number of attempts in a row after which the client gives up and is closed; no limit unless set. A link over
+    /// which the session goes on ends the row, and so does a new session that lasts for [`Self::min_uptime`]. With 0
+    /// there is no attempt at all.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
@@ -92,8 +93,8 @@ impl Reconnect {
         self
     }
 
-    /// A session that ends within this time counts as an attempt that has failed, so that the waits go on growing; 5 s
-    /// unless set. The time begins when the session takes calls.
+    /// An attempt whose session ends within this time counts as one that has failed; 5 s unless set. The time begins
+    /// when the session takes calls. The waits go on growing then, and also if a link is lost within this time.
     #[must_use]
     pub fn min_uptime(mut self, uptime: Duration) -> Self {
         self.min_uptime = uptime;

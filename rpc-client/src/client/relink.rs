@@ -1,5 +1,7 @@
 //! How a client gives its session another link, and has its last words acknowledged.
 
+use std::{mem, time::Duration};
+
 use rpc_core::{CloseCode, ConnectionError, Peer, Session, SessionState, logging::LogLimit, session::Resumed};
 use tokio::{
     select,
@@ -28,19 +30,21 @@ impl SessionMaker {
     /// Gives the session another link each time that it has lost its own, until it is over. If the future is dropped
     /// while there is no link, the next one goes on from there.
     pub(super) async fn keep_linked(&mut self, shared: &Shared, live: &mut Live) -> Over {
-        loop {
+        let over = loop {
             live.session.detached().await;
             if is_over(&live.session) {
-                return Over::Ended;
+                break Over::Ended;
             }
             let Some(reason) = live.session.link_lost() else {
                 yield_now().await;
                 continue;
             };
             if let Err(over) = self.link_again(shared, live, &reason).await {
-                return over;
+                break over;
             }
-        }
+        };
+        self.attempts += mem::take(&mut live.attempts);
+        over
     }
 
     /// Gives the session another link, because it has lost its own for this reason.
@@ -59,7 +63,7 @@ impl SessionMaker {
         let mut delay = self.reconnect.delay(self.failed + 1);
         let mut refused = false;
         loop {
-            let attempt = self.failed + 1;
+            let attempt = live.attempts + 1;
             if !self.reconnect.allows(attempt, since.elapsed()) {
                 return Err(Over::Failed(error));
             }
@@ -77,6 +81,7 @@ impl SessionMaker {
                 () = now => {}
             }
             shared.state.send_replace(state(None));
+            live.attempts = attempt;
             let resumed = select! {
                 biased;
                 _ = live.session.ending() => return Err(Over::Ended),
@@ -92,10 +97,10 @@ impl SessionMaker {
                 Ok(Some(other)) => return Err(Over::Other(other)),
                 Ok(None) if is_over(&live.session) => return Err(Over::Ended),
                 Ok(None) => {
-                    live.linked = live.linked.map(|_| Instant::now());
-                    live.away = None;
+                    let away = since.elapsed();
+                    self.note_resumed(live, away);
                     shared.state.send_replace(before);
-                    let _ = shared.events.send(ClientEvent::Resumed { away: since.elapsed() });
+                    let _ = shared.events.send(ClientEvent::Resumed { away });
                     return Ok(());
                 }
                 Err(failure) => failure,
@@ -110,6 +115,21 @@ impl SessionMaker {
             }
             delay = self.delay(self.failed + 1, &failure);
             error = failure.into();
+        }
+    }
+
+    /// The session goes on over another link, after this time without one.
+    fn note_resumed(&mut self, live: &mut Live, away: Duration) {
+        let attempt = mem::take(&mut live.attempts);
+        static GOES_ON: LogLimit = LogLimit::new();
+        if let Some(more) = GOES_ON.admit(Instant::now().into_std()) {
+            info!(attempt, "the session goes on over another link after {away:?}{more}");
+        }
+        live.away = None;
+        // While the session is prepared, it is not known whether the attempt that made it was a success.
+        if live.linked.is_some() {
+            live.linked = Some(Instant::now());
+            self.attempts = 0;
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Live {
     pub(super) linked: Option<Instant>,
     /// Since when the session has had no link, once the client has told of it.
     pub(super) away: Option<Instant>,
+    /// The number of attempts to give it another link since then.
+    pub(super) attempts: u32,
 }
 
 /// What has become of a session that was to be prepared.
@@ -61,15 +63,18 @@ pub(crate) struct SessionMaker {
     pub(super) plan: Plan,
     pub(super) reconnect: Reconnect,
     setup: Option<Setup>,
-    /// The number of attempts that have failed in a row, sessions and links that ended soon among them.
+    /// The number of attempts, sessions and links in a row that have failed or ended soon, for the waits.
     pub(super) failed: u32,
+    /// The number of attempts in a row that have led to no session that lasted, those for links of such sessions among
+    /// them.
+    pub(super) attempts: u32,
     /// How many links in a row have ended soon because an identity had expired.
     expired: u32,
 }
 
 impl SessionMaker {
     pub(crate) fn new(plan: Plan, reconnect: Reconnect, setup: Option<Setup>) -> Self {
-        Self { plan, reconnect, setup, failed: 0, expired: 0 }
+        Self { plan, reconnect, setup, failed: 0, attempts: 0, expired: 0 }
     }
 
     /// Makes the first session, and goes on to make sessions in a task of its own until the client is closed or its
@@ -81,10 +86,10 @@ impl SessionMaker {
                 Ok(first) => break first,
                 Err(error) => error,
             };
-            self.failed += 1;
+            (self.failed, self.attempts) = (self.failed + 1, self.attempts + 1);
             let delay = self.delay(self.failed, &error);
             let elapsed = since.elapsed().saturating_add(delay);
-            if !self.reconnect.retries_first(&error) || !self.reconnect.allows(self.failed + 1, elapsed) {
+            if !self.reconnect.retries_first(&error) || !self.reconnect.allows(self.attempts + 1, elapsed) {
                 return Err(error);
             }
             static FAILED: LogLimit = LogLimit::new();
@@ -93,7 +98,7 @@ impl SessionMaker {
             }
             sleep(delay).await;
         };
-        self.failed = 0;
+        (self.failed, self.attempts) = (0, 0);
         let end = End { shared: shared.clone(), error: ConnectionError::Lost(STOPPED.to_owned()).into() };
         tokio::spawn(self.run(end, first));
         Ok(shared)
@@ -158,7 +163,7 @@ impl SessionMaker {
     /// no calls yet, there is no time.
     pub(super) fn note_end(&mut self, since: Option<Instant>, reason: &ConnectionError) {
         if since.is_some_and(|since| self.reconnect.is_success(since.elapsed())) {
-            (self.failed, self.expired) = (0, 0);
+            (self.failed, self.attempts, self.expired) = (0, 0, 0);
         } else {
             self.failed += 1;
         }
@@ -197,7 +202,7 @@ impl SessionMaker {
         let mut delay = self.reconnect.delay(self.failed + 1).max(asked.min(LONGEST_ASKED));
         let mut refused = false;
         loop {
-            let attempt = self.failed + 1;
+            let attempt = self.attempts + 1;
             if !self.reconnect.allows(attempt, since.elapsed()) {
                 return Err(error);
             }
@@ -218,6 +223,7 @@ impl SessionMaker {
                 return Err(error);
             }
             shared.state.send_replace(state(None));
+            self.attempts = attempt;
             let failure = match self.attempt(shared).await {
                 Ok(live) => return Ok(live),
                 Err(failure) => failure,
@@ -261,7 +267,7 @@ impl SessionMaker {
 
     /// Runs the program's function for a new session, and gives the session other links meanwhile.
     async fn prepare(&mut self, shared: &Shared, session: Session) -> Result<Prepared, ConnectError> {
-        let mut live = Live { session: session.clone(), linked: None, away: None };
+        let mut live = Live { session: session.clone(), linked: None, away: None, attempts: 0 };
         let setup = self.run_setup(&shared.sessions, session.clone());
         let ran = {
             let mut over = pin!(self.keep_linked(shared, &mut live));

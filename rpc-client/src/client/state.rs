@@ -16,8 +16,9 @@ pub enum ClientState {
     Connected,
     /// The session has lost its link or is over, and the client makes a new link, or a new session.
     Reconnecting {
-        /// The number of the attempt that is under way or comes next, counted from 1. Sessions that ended soon count
-        /// too: see [`Reconnect::min_uptime`](crate::Reconnect::min_uptime).
+        /// The number of the attempt that is under way or comes next, counted from 1. Attempts count together until one
+        /// leads to a link over which the session goes on, or to a session that lasts for
+        /// [`Reconnect::min_uptime`](crate::Reconnect::min_uptime).
         attempt: u32,
         /// Why there is no link: how it was lost, how the session ended, or why the last attempt failed.
         error: ClientError,

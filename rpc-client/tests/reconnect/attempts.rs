@@ -9,7 +9,7 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, stream};
 use rpc_client::{Client, ClientError, ClientState, ConnectError, ConnectionError, Reconnect};
 use rpc_testing::{SOON, until};
 use tokio::{
@@ -18,7 +18,11 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use super::{DeskClient, House, away, client, closed, connected, quickly, serve, state};
+use super::{
+    DeskClient, House, away, client, closed, connected, only, quickly,
+    resume::{config, resuming},
+    serve, serve_with, state,
+};
 use crate::line::Line;
 
 #[tokio::test]
@@ -40,12 +44,63 @@ async fn sessions_that_end_soon_count_as_attempts() {
     let line = Line::to(server.local_addr()).await;
     let reconnect = quickly().min_uptime(Duration::from_secs(3600)).max_attempts(2);
     let client = client(line.addr()).reconnect(reconnect).await.unwrap();
-    line.cut();
-    away(&client).await;
-    connected(&client).await;
+    for _ in 0..2 {
+        line.cut();
+        away(&client).await;
+        connected(&client).await;
+    }
     line.cut();
     assert!(matches!(closed(&client).await, ClientError::Session(ConnectionError::Lost(_))));
-    assert_eq!(line.accepted(), 2);
+    assert_eq!(line.accepted(), 3, "the attempt of `connect` is none of the two");
+}
+
+/// A client with one attempt, which begins when the test says so.
+async fn with_one_attempt(line: &Line) -> Client {
+    let day = Duration::from_secs(86400);
+    let once = Reconnect::default().initial_delay(day).max_delay(day).min_uptime(day).max_attempts(1);
+    let client = resuming(line).reconnect(once).await.unwrap();
+    // By then each end knows that the other one knows of the session.
+    assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await, Ok(0));
+    client
+}
+
+#[tokio::test]
+async fn a_link_that_resumes_the_session_ends_the_row_of_attempts() {
+    let house = Arc::<House>::default();
+    let server = serve_with(&house, config()).await;
+    let line = Line::to(server.local_addr()).await;
+    let client = with_one_attempt(&line).await;
+    let session = client.session().id();
+    for _ in 0..4 {
+        line.cut();
+        let ClientState::Reconnecting { attempt, .. } = away(&client).await else { unreachable!() };
+        assert_eq!(attempt, 1, "no other attempt was made for this link");
+        client.reconnect_now();
+        connected(&client).await;
+        assert_eq!(client.session().id(), session);
+    }
+    line.close();
+    away(&client).await;
+    client.reconnect_now();
+    assert!(matches!(closed(&client).await, ClientError::Connect(_)), "the one attempt has failed");
+}
+
+#[tokio::test]
+async fn a_link_of_a_new_session_has_a_row_of_attempts_of_its_own() {
+    let house = Arc::<House>::default();
+    let server = serve_with(&house, config()).await;
+    let line = Line::to(server.local_addr()).await;
+    let client = with_one_attempt(&line).await;
+    only(&server).abort().await;
+    away(&client).await;
+    client.reconnect_now();
+    connected(&client).await;
+    assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await, Ok(0));
+    line.cut();
+    away(&client).await;
+    client.reconnect_now();
+    connected(&client).await;
+    assert_eq!((line.accepted(), server.sessions().len()), (3, 1));
 }
 
 #[tokio::test]
@@ -160,7 +215,7 @@ async fn a_wait_can_be_cut_short() {
     line.cut();
     let ClientState::Reconnecting { attempt, error, next_in, .. } = away(&client).await else { unreachable!() };
     assert!(
-        attempt == 2 && next_in.is_some_and(|wait| wait < day) && matches!(error, ClientError::Session(_)),
+        attempt == 1 && next_in.is_some_and(|wait| wait < day) && matches!(error, ClientError::Session(_)),
         "{error}"
     );
     client.reconnect_now();
