@@ -123,14 +123,10 @@ impl SessionMaker {
     /// Makes sessions until there is none any more, and returns the reason.
     async fn go_on(&mut self, shared: &Shared, mut live: Live) -> ClientError {
         loop {
-            let other = match self.keep_linked(shared, &mut live).await {
-                Over::Ended => None,
-                Over::Other(peer) => Some(peer),
-                Over::Failed(error) => {
-                    live.session.discard();
-                    return error;
-                }
-            };
+            let over = self.keep_linked(shared, &mut live).await;
+            if let Over::Failed(_) = &over {
+                live.session.discard();
+            }
             // A dead link may take its time until it is closed.
             let reason = live.session.ending().await;
             if live.away.is_none() {
@@ -140,6 +136,11 @@ impl SessionMaker {
             let (unknown, not_executed) = (lost.unknown, lost.not_executed);
             // There may be no reader of events.
             let _ = shared.events.send(ClientEvent::SessionLost { reason: reason.clone(), unknown, not_executed });
+            let other = match over {
+                Over::Ended => None,
+                Over::Other(peer) => Some(peer),
+                Over::Failed(error) => return error,
+            };
             if !self.goes_on(&reason) {
                 return self.say_last_words(&live.session).await.into();
             }

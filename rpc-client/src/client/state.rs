@@ -60,7 +60,7 @@ pub enum ClientEvent {
         /// How long the session was without a link.
         away: Duration,
     },
-    /// A session has ended: it was lost, or one side closed it.
+    /// A session has ended: it was lost, one side closed it, or the client has given up to make another link for it.
     SessionLost {
         /// How it ended.
         reason: ConnectionError,

@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
-use rpc_client::{Client, ClientEvent, ClientState, Reconnect};
+use futures::{StreamExt, stream};
+use rpc_client::{Client, ClientEvent, ClientState, ConnectionError, Reconnect};
 use rpc_testing::SOON;
 use tokio::time::timeout;
 
-use super::{DeskClient, House, all, away, connected, hold, only};
+use super::{
+    DeskClient, House, all, away, connected, hold,
+    line::Line,
+    only, quickly,
+    resume::{config, resuming},
+    serve_with,
+};
 
 pub(super) async fn next(events: &mut (impl futures::Stream<Item = ClientEvent> + Unpin)) -> ClientEvent {
     timeout(SOON, events.next()).await.expect("there is no event").expect("the events have ended")
@@ -29,6 +35,28 @@ async fn events_count_the_calls_of_a_lost_session() {
     assert_eq!(session, client.session().id());
     only(&server).close().await;
     assert!(matches!(next(&mut events).await, ClientEvent::SessionLost { unknown: 0, not_executed: 0, .. }));
+    assert!(matches!(next(&mut events).await, ClientEvent::Closed(_)));
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn events_count_the_calls_of_a_session_that_is_given_up_without_a_link() {
+    let house = Arc::<House>::default();
+    let server = serve_with(&house, config()).await;
+    let line = Line::to(server.local_addr()).await;
+    let client = resuming(&line).reconnect(quickly().max_attempts(0)).await.unwrap();
+    let desk: DeskClient = client.client();
+    assert_eq!(desk.sum(stream::empty()).await, Ok(0));
+    let mut events = client.events();
+    let held = hold(&desk, "held");
+    house.until_said("held").await;
+    line.cut();
+    assert!(matches!(next(&mut events).await, ClientEvent::LinkLost { .. }));
+    let lost = next(&mut events).await;
+    let ClientEvent::SessionLost { reason: ConnectionError::Lost(_), unknown: 1, not_executed: 0 } = lost else {
+        panic!("{lost:?}");
+    };
+    held.await.unwrap().unwrap_err();
     assert!(matches!(next(&mut events).await, ClientEvent::Closed(_)));
     assert!(events.next().await.is_none());
 }
