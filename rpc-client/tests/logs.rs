@@ -6,13 +6,21 @@
 #[path = "reconnect/line.rs"]
 mod line;
 
-use std::time::Duration;
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::StreamExt;
-use rpc_client::{Client, ClientEvent, Reconnect, connect};
-use rpc_server::{Server, ServerHandle};
-use rpc_testing::{Lines, SOON};
-use tokio::time::timeout;
+use rpc_client::{Client, ClientEvent, Credential, Reconnect, connect};
+use rpc_core::Identity;
+use rpc_server::{AuthError, Authenticator, ConnectionInfo, Server, ServerHandle, async_trait};
+use rpc_testing::{Lines, SOON, until};
+use tokio::{task::yield_now, time::timeout};
 use tracing::Level;
 
 use line::Line;
@@ -64,5 +72,50 @@ async fn the_loss_of_a_link_and_the_next_link_are_logged() {
     for (line, begin) in of_links.iter().zip(begin) {
         // No link needed a second attempt.
         assert!(line.starts_with(begin) && line.contains("attempt=1"), "{lines:#?}");
+    }
+}
+
+/// Lets everyone in for two seconds, and does not like the second credential of anyone.
+#[derive(Clone)]
+struct Guard {
+    asked: Arc<AtomicU32>,
+    /// Whether it never makes up its mind about the second credential.
+    waits: bool,
+}
+
+#[async_trait]
+impl Authenticator for Guard {
+    async fn authenticate(&self, _: &Credential, _: &ConnectionInfo) -> Result<Identity, AuthError> {
+        match self.asked.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(Identity::new("ada").expires_in(Duration::from_secs(2))),
+            _ if self.waits => pending().await,
+            _ => Err(AuthError::unauthenticated("the token is not valid")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_a_renewal_is_told_apart_from_what_the_client_says() {
+    Lines::keep();
+    for waits in [true, false] {
+        let guard = Guard { asked: Arc::default(), waits };
+        let server = Server::builder().service(Clerk.serve()).authenticator(guard.clone());
+        let server = server.listen("127.0.0.1:0").await.unwrap();
+        let line = Line::to(server.local_addr()).await;
+        let connecting = connect(format!("ws://{}/", line.addr())).credentials(Credential::bearer("ada"));
+        let client = connecting.reconnect(Reconnect::default().max_attempts(0)).await.unwrap();
+        until("a renewal is under way", || guard.asked.load(Ordering::SeqCst) > 1).await;
+        let of_renewals = || Lines::read(Level::WARN).into_iter().filter(|line| line.contains("not renewed"));
+        if waits {
+            line.cut();
+            timeout(SOON, client.closed()).await.unwrap();
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            assert_eq!(of_renewals().count(), 0, "there is nothing to renew any more: {:?}", Lines::read(Level::WARN));
+        } else {
+            until("it is logged", || of_renewals().count() > 0).await;
+            assert!(of_renewals().all(|line| line.contains("the server says: UNAUTHENTICATED")));
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
-use rpc_core::{__renewal::RenewalClient, Session, Stub, logging::LogLimit, text::excerpt_of};
+use rpc_core::{
+    __renewal::RenewalClient, Code, Execution, Session, SessionState, Status, Stub, logging::LogLimit, text::excerpt_of,
+};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
@@ -52,6 +54,10 @@ async fn renew_in_time(
         left = loop {
             match renew(server, credentials, limit).await {
                 Ok(left) => break left,
+                // The call was cut off, and there is nothing to renew any more.
+                Err(_) if matches!(session.state(), SessionState::Closing | SessionState::Closed) => {
+                    return pending().await;
+                }
                 Err(why) => {
                     static FAILED: LogLimit = LogLimit::new();
                     if let Some(more) = FAILED.admit(Instant::now().into_std()) {
@@ -72,5 +78,27 @@ async fn renew(server: &RenewalClient, credentials: &dyn Credentials, limit: Dur
         Ok(Err(error)) => return Err(format!("there is no credential ({})", excerpt_of(&error))),
         Err(_) => return Err(format!("there is no credential within {limit:?} (Config::upgrade_timeout)")),
     };
-    server.renew(credential.expose()).await.map_err(|status| format!("the server says: {}", excerpt_of(&status)))
+    server.renew(credential.expose()).await.map_err(|status| {
+        let who = if is_answer(&status) { "the server says" } else { "the call failed" };
+        format!("{who}: {}", excerpt_of(&status))
+    })
+}
+
+/// Whether the server's authenticator has certainly given this status. The framework of this side gives the others as
+/// well, for instance when the deadline comes while there is no link.
+fn is_answer(status: &Status) -> bool {
+    status.execution() == Execution::Unknown
+        && !matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled | Code::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_no_answer_of_the_server() {
+        assert!(!is_answer(&Status::deadline_exceeded("too late")));
+        assert!(is_answer(&Status::unauthenticated("the token is not valid")));
+        assert!(is_answer(&Status::unavailable("the directory of users is not there")));
+    }
 }
