@@ -119,3 +119,31 @@ async fn what_the_server_says_of_a_renewal_is_told_apart_from_what_the_client_sa
         }
     }
 }
+
+#[test]
+fn a_program_that_ends_without_closing_its_client_is_told_what_to_do() {
+    Lines::keep();
+    for closes in [false, true] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (client, line, server) = runtime.block_on(async {
+            let server = serve().await;
+            let line = Line::to(server.local_addr()).await;
+            let client = client(&line).await;
+            if closes {
+                client.close().await;
+            }
+            (client, line, server)
+        });
+        let before = Lines::read(Level::INFO).len();
+        drop(runtime);
+        let lines = Lines::read(Level::INFO).split_off(before);
+        let of_client: Vec<_> = lines.iter().filter(|line| line.contains("client")).collect();
+        assert_eq!(of_client.len(), usize::from(!closes), "{lines:#?}");
+        for line in of_client {
+            assert!(line.contains("`client.close()`"), "{line}");
+            assert!(!line.contains("lost") && !line.contains("panicked"), "nothing went wrong: {line}");
+        }
+        assert!(client.state().closed().is_some());
+        drop((line, server));
+    }
+}

@@ -26,8 +26,11 @@ use crate::{
 const EVENTS: usize = 64;
 /// A server that asks to be left alone for longer is asked again after this time.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
-/// Why a client is closed whose task has ended before it.
-const STOPPED: &str = "the task that connects again has panicked, or its runtime was shut down";
+/// Why a client is closed whose runtime has ended.
+const STOPPED: &str = "the runtime of the client has ended; await `client.close()` before it ends";
+/// Why a client is closed in whose task code of the program has panicked.
+const PANICKED: &str = "code of the program has panicked where the client connects again, such as the rule of \
+                        `Reconnect::retry_if` or the source of credentials";
 
 /// What a client and the maker of its sessions share.
 #[derive(Debug)]
@@ -99,7 +102,7 @@ impl SessionMaker {
             sleep(delay).await;
         };
         (self.failed, self.attempts) = (0, 0);
-        let end = End { shared: shared.clone(), error: ConnectionError::Lost(STOPPED.to_owned()).into() };
+        let end = End { shared: shared.clone(), error: None };
         tokio::spawn(self.run(end, first));
         Ok(shared)
     }
@@ -117,7 +120,8 @@ impl SessionMaker {
 
     /// Makes sessions until the client is closed, or its last handle is dropped.
     async fn run(mut self, mut end: End, live: Live) {
-        end.error = self.go_on(&end.shared, live).await;
+        let ended = AssertUnwindSafe(self.go_on(&end.shared, live)).catch_unwind().await;
+        end.error = Some(ended.unwrap_or_else(|_| ConnectionError::Lost(PANICKED.to_owned()).into()));
     }
 
     /// Makes sessions until there is none any more, and returns the reason.
@@ -342,23 +346,44 @@ impl SessionMaker {
     }
 }
 
-/// Closes the client for good when it is dropped: also if the program's code panics in the task that makes the
-/// sessions, and if the task's runtime is shut down.
+/// Closes the client for good when it is dropped: also if the runtime of the task that makes the sessions is shut down.
 struct End {
     shared: Arc<Shared>,
-    error: ClientError,
+    /// Why there are no sessions any more; `None` if the task has not come to its end.
+    error: Option<ClientError>,
+}
+
+impl End {
+    /// How the session has ended that the program has closed, if the task had no time to see that.
+    fn closed(&self) -> Option<ClientError> {
+        let Shared { sessions, .. } = &*self.shared;
+        sessions.ended().now_or_never()?;
+        sessions.session().closed().now_or_never().map(ClientError::from)
+    }
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        let Self { shared, error } = self;
-        match error.session() {
-            // The program has wanted it so.
-            Some(ConnectionError::ClosedLocally) => debug!("the client is closed: {error}"),
-            _ => info!("the client is closed: {error}"),
-        }
+        let error = match self.error.take().or_else(|| self.closed()) {
+            Some(error) => {
+                match error.session() {
+                    // The program has wanted it so.
+                    Some(ConnectionError::ClosedLocally) => debug!("the client is closed: {error}"),
+                    _ => info!("the client is closed: {error}"),
+                }
+                error
+            }
+            None => {
+                info!(
+                    "the runtime of a client has ended before the client was closed; await `client.close()` at the end \
+                     of the program, so that all that was sent arrives, and the server hears that the client leaves"
+                );
+                ConnectionError::Lost(STOPPED.to_owned()).into()
+            }
+        };
+        let shared = &self.shared;
         shared.sessions.end(&error.to_string());
         shared.state.send_replace(ClientState::Closed(error.clone()));
-        let _ = shared.events.send(ClientEvent::Closed(error.clone()));
+        let _ = shared.events.send(ClientEvent::Closed(error));
     }
 }

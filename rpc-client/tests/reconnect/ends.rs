@@ -109,7 +109,7 @@ async fn a_panic_in_the_programs_code_closes_the_client() {
     let (states, events) = (client.states(), client.events());
     line.close();
     let error = closed(&client).await;
-    assert!(error.to_string().contains("panicked"), "{error}");
+    assert!(error.to_string().contains("panicked") && !error.to_string().contains("runtime"), "{error}");
     let status = desk.say("late").now_or_never().unwrap().unwrap_err();
     assert!(status.code() == Code::Unavailable && status.message().contains("panicked"), "{status}");
     timeout(SOON, async { (states.count().await, events.count().await) }).await.expect("they do not end");
@@ -129,7 +129,8 @@ fn a_client_whose_runtime_is_shut_down_is_closed() {
     });
     drop(runtime);
     let error = client.closed().now_or_never().expect("the client is not closed");
-    assert!(error.to_string().contains("runtime"), "{error}");
+    assert!(error.to_string().contains("runtime") && error.to_string().contains("client.close()"), "{error}");
+    assert!(!error.to_string().contains("panicked"), "{error}");
     let status = client.client::<DeskClient>().say("late").now_or_never().unwrap().unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
 }
