@@ -196,7 +196,7 @@ impl Client {
     ///
     /// This acts at once, whether or not the returned future is awaited. A program that is about to end awaits the
     /// future (`client.close().await`). Otherwise the goodbye may not have been written, and the server sees a lost
-    /// link.
+    /// link. While the session has no link, the client goes on asking for one for the goodbye, for up to ten seconds.
     pub fn close(&self) -> Closing {
         if let Some(shared) = &self.shared {
             shared.sessions.end("the program has closed it");

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use futures::FutureExt;
-use rpc_client::{CallOptions, ConnectError, Session, SetupError, Status, connect};
+use rpc_client::{CallOptions, ConnectError, Session, SessionHooks, SetupError, Status, async_trait, connect};
 use rpc_core::{Code, Config};
 use rpc_testing::{SOON, until};
 use tokio::{
@@ -223,4 +223,33 @@ async fn a_session_that_is_lost_in_its_setup_is_followed_by_another() {
     until("the setup runs in a third session", || runs.load(Ordering::Relaxed) == 3).await;
     connected(&client).await;
     assert_eq!(client.client::<DeskClient>().say("one").await, Ok(2));
+}
+
+/// Calls the server through the session, and then through a stub of the client, if there is one.
+struct Door(Arc<OnceLock<DeskClient>>);
+
+#[async_trait]
+impl SessionHooks for Door {
+    async fn opened(&self, session: &Session) -> Result<(), Status> {
+        session.client::<DeskClient>().say("own").await?;
+        if let Some(desk) = self.0.get() {
+            desk.say("never").await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_waits_for_a_call_of_its_client_waits_until_its_time_is_over() {
+    let house = Arc::<House>::default();
+    let server = serve(&house).await;
+    let line = Line::to(server.local_addr()).await;
+    let stub = Arc::<OnceLock<DeskClient>>::default();
+    let config = Config::builder().hook_timeout(Duration::from_millis(500)).build().unwrap();
+    let client = client(line.addr()).config(config).hooks(Door(stub.clone())).await.unwrap();
+    stub.get_or_init(|| client.client());
+    line.cut();
+    let error = timeout(SOON, client.closed()).await.unwrap();
+    assert!(error.to_string().contains("hook_timeout"), "{error}");
+    assert_eq!(house.log(), ["own", "own"], "calls through the session go to the server");
 }

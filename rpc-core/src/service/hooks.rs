@@ -57,8 +57,9 @@ pub trait SessionHooks: Send + Sync + 'static {
     /// [`crate::Config::hook_timeout`], at a server also no longer than [`crate::Config::hello_timeout`]. The future is
     /// dropped when the time is over or the link is lost.
     ///
-    /// Do not await calls to the other side here: the other side takes no calls before the session is open, so such a
-    /// call fails at once. Spawn the call instead.
+    /// At a server, do not await calls to the client here: the session is not open, so such a call fails at once. Spawn
+    /// the call instead. At a client, a call through this session goes to the server, and a call through a stub of the
+    /// client waits for a session until the time is over.
     async fn opened(&self, session: &Session) -> Result<(), Status> {
         let _ = session;
         Ok(())
