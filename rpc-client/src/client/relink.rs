@@ -80,6 +80,9 @@ impl SessionMaker {
                 () = sleep(self.reconnect.within(delay, since.elapsed())) => {}
                 () = now => {}
             }
+            if !self.reconnect.allows(attempt, since.elapsed()) {
+                return Err(Over::Failed(error));
+            }
             shared.state.send_replace(state(None));
             live.attempts = attempt;
             let resumed = select! {

@@ -125,6 +125,20 @@ async fn no_attempt_begins_when_the_time_is_over() {
 }
 
 #[tokio::test]
+async fn no_attempt_for_a_link_begins_when_the_time_is_over() {
+    let house = Arc::<House>::default();
+    let server = serve_with(&house, config()).await;
+    let line = Line::to(server.local_addr()).await;
+    let day = Duration::from_secs(86400);
+    let slowly = quickly().initial_delay(day).max_delay(day).max_elapsed(Duration::from_millis(30));
+    let client = resuming(&line).reconnect(slowly).await.unwrap();
+    assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await, Ok(0));
+    line.cut();
+    assert!(matches!(closed(&client).await, ClientError::Session(ConnectionError::Lost(_))));
+    assert_eq!(line.accepted(), 1);
+}
+
+#[tokio::test]
 async fn the_first_session_is_asked_for_again_only_if_that_is_wanted() {
     let house = Arc::<House>::default();
     let server = serve(&house).await;
