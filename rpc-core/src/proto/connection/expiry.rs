@@ -145,7 +145,7 @@ impl Connection {
     /// Why a call still waits that needs nothing but a link, if there is none.
     fn no_link(&self) -> Option<String> {
         let (_, error) = self.detached()?;
-        Some(format!("the session had no link, and no other one came ({error})"))
+        Some(format!("the session has lost its link, and had no other one yet ({error})"))
     }
 
     /// Why a call still waits behind the queue.

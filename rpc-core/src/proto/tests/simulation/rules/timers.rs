@@ -103,7 +103,10 @@ fn a_call_that_finds_no_link_in_time_says_how_the_last_one_was_lost() {
     };
     assert_eq!(status.execution(), Execution::NotExecuted);
     let said = status.message();
-    assert!(said.ends_with("the session had no link, and no other one came (the link was lost: cut)"), "{said}");
+    assert!(
+        said.ends_with("the session has lost its link, and had no other one yet (the link was lost: cut)"),
+        "{said}"
+    );
 }
 
 #[test]
