@@ -149,28 +149,31 @@ impl Connection {
     /// No link will follow the last one, so the session ends as that one did. False if the session has a link, or
     /// needs none any more.
     pub fn give_up_links(&mut self) -> bool {
-        let Some(detached) = self.resumption.detached().filter(|_| !self.is_over()) else { return false };
-        self.end((*detached.error).clone(), Flush::Nothing);
-        self.end_bye();
-        true
+        self.end_without_link(|_, error| error.clone())
     }
 
-    /// At a client: no link will follow the last one, because the server has begun another session.
-    pub fn give_up_unresumed(&mut self, now: Instant) {
-        let Some((since, ConnectionError::Lost(why))) = self.detached() else {
-            self.give_up_links();
-            return;
-        };
-        let away = now.saturating_duration_since(since);
-        let away = Duration::from_millis(u64::try_from(away.as_millis()).unwrap_or(u64::MAX));
-        let why = format!(
-            "{why}; after {away:?} the server did not know this session any more: it was restarted, the time was over \
-             (Config::resume_window), or the session is not this client's"
-        );
-        if !self.is_over() {
-            self.end(ConnectionError::Lost(why), Flush::Nothing);
-            self.end_bye();
-        }
+    /// As [`Self::give_up_links`], at a client whose server has begun another session.
+    pub fn give_up_unresumed(&mut self, now: Instant) -> bool {
+        self.end_without_link(|since, error| match error {
+            ConnectionError::Lost(why) => {
+                let away = now.saturating_duration_since(since).as_millis();
+                let away = Duration::from_millis(u64::try_from(away).unwrap_or(u64::MAX));
+                ConnectionError::Lost(format!(
+                    "{why}; after {away:?} the server did not know this session any more: it was restarted, the \
+                     time was over (Config::resume_window), or the session is not this client's"
+                ))
+            }
+            other => other.clone(),
+        })
+    }
+
+    /// Ends a session that has had no link since then, because the last one was lost like that, and needs one.
+    fn end_without_link(&mut self, why: impl FnOnce(Instant, &ConnectionError) -> ConnectionError) -> bool {
+        let Some((since, error)) = self.detached().filter(|_| !self.is_over()) else { return false };
+        let error = why(since, error);
+        self.end(error, Flush::Nothing);
+        self.end_bye();
+        true
     }
 
     /// Whether the session has ended, and has no last words that wait.
