@@ -226,7 +226,8 @@ impl ResumableSessions {
             if wants_other {
                 return ResumeOutcome::New(Box::new(handshake));
             }
-            tracing::debug!("a client has no session with which it could go on, and wants no other one");
+            let peer = info.peer_addr.map(tracing::field::display);
+            tracing::debug!(peer, "a client has no session with which it could go on, and wants no other one");
             turn_away(handshake.into_parts().0, CloseCode::NORMAL, "", stop, &config).await;
             return ResumeOutcome::Closed;
         };
